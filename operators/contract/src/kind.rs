@@ -1,0 +1,77 @@
+//! `Kind`: the registry item. Facts about something a stage can be, and how to build it.
+
+use std::sync::Arc;
+
+use crate::params::{ParamError, Params};
+use crate::stage::{Keyed, Operator, Sink, Source};
+use crate::task::Task;
+
+/// What a stage takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inputs {
+    /// Nothing: rows begin here.
+    None,
+    /// Only the key columns, of any per-sample tables.
+    Key,
+    /// These tables, from one stage or several.
+    Tables(&'static [&'static str]),
+    /// Any per-sample tables, side by side.
+    Any,
+}
+
+/// What a stage can be.
+#[derive(Clone)]
+pub enum Stage {
+    /// Rows begin here.
+    Source(Arc<dyn Source>),
+    /// Sample by sample.
+    Operator(Arc<dyn Operator>),
+    /// After all samples are known.
+    Keyed(Arc<dyn Keyed>),
+    /// Rows end here.
+    Sink(Arc<dyn Sink>),
+    /// Reads a committed data set.
+    Task(Arc<dyn Task>),
+}
+
+/// What a stage may know when it is built.
+#[derive(Debug, Clone)]
+pub struct BuildContext {
+    /// Seed of the pipeline.
+    pub seed: u64,
+    /// Id of the stage.
+    pub stage: String,
+}
+
+/// Static facts of something a stage can be, and one method that validates and builds.
+pub trait Kind: Sync {
+    /// Name in pipelines, `snake_case`; also the name of its file.
+    fn name(&self) -> &'static str;
+
+    /// One sentence.
+    fn summary(&self) -> &'static str;
+
+    /// A few paragraphs of manual: what happens to odd input, what it costs, where it comes from.
+    fn manual(&self) -> &'static str;
+
+    /// Changes whenever the same input and parameters would give other output.
+    fn version(&self) -> u32;
+
+    /// What it takes in.
+    fn inputs(&self) -> Inputs;
+
+    /// Name of what it gives: a table, or `dataset`, `checkpoint`, `metric`.
+    fn output(&self) -> &'static str;
+
+    /// A `[[stage]]` of a pipeline, in TOML, that builds.
+    fn example(&self) -> &'static str;
+
+    /// JSON Schema of its parameters.
+    fn parameters(&self) -> schemars::Schema;
+
+    /// Checks the parameters and makes the stage. Touches nothing outside.
+    ///
+    /// # Errors
+    /// All that is wrong with the parameters.
+    fn build(&self, params: &Params, context: &BuildContext) -> Result<Stage, Vec<ParamError>>;
+}

@@ -1,0 +1,48 @@
+//! What every stage of voxflow agrees on.
+//!
+//! Rows pass between stages as [`Batch`]es: Arrow arrays under a [`Schema`] that knows its table and
+//! version ([`tables`]). What a stage can be is a trait ([`Source`], [`Operator`], [`Keyed`],
+//! [`Sink`], [`Task`]); what can be named in a pipeline is a [`Kind`]. A row that does not get
+//! through is a [`Refusal`].
+//!
+//! **Invariant:** this crate touches no files and knows no stage.
+//! **Invariant:** arrow2 is named here and in the Parquet bridge of `voxflow-formats` only.
+
+mod batch;
+mod frame;
+mod grid;
+mod id;
+mod kind;
+mod mesh;
+mod params;
+mod random;
+mod refusal;
+mod rows;
+mod schema;
+mod stage;
+pub mod tables;
+mod task;
+mod values;
+
+pub use batch::{Batch, BatchError};
+pub use frame::{Camera, Intrinsics, Object, Source as SourceFrame, Transform};
+pub use grid::{Fill, VoxelGrid};
+pub use id::{ContentHash, SampleId};
+pub use kind::{BuildContext, Inputs, Kind, Stage};
+pub use mesh::{Bounds, TriMesh};
+pub use params::{ParamError, Params};
+pub use random::Random;
+pub use refusal::{Fault, Refusal, Refusals, refusal_batch};
+pub use rows::{key_values, map_rows, mesh_of_row, mesh_values, voxels_of_row, voxels_values};
+pub use schema::{Column, ColumnType, DOC_KEY, ScalarType, Schema, TABLE_KEY, VERSION_KEY};
+pub use stage::{
+    Committed, Entry, Keyed, MachineFault, Operator, OutputFile, SetupFault, Sink, Source,
+};
+pub use task::{
+    DataIndex, EpochPlan, Flow, IndexedRow, Item, Outcome, Purpose, Schedule, Session, Task,
+    TaskContext, TaskError,
+};
+pub use values::{
+    BinaryValues, Image, ImageValues, ListValues, Number, Scalar, TensorListValues, TensorValues,
+    Values,
+};

@@ -1,0 +1,284 @@
+//! The tables that pass between stages and that runs keep: Arrow schemas with a version each.
+//!
+//! Every per-sample table begins with the three key columns `sample`, `category`, `content`, and
+//! has one row a sample; several views of one object lie in lists of its row. Column names are
+//! unique over all per-sample tables, so that tables of one sample can be joined side by side.
+
+use crate::grid::VoxelGrid;
+use crate::id::ContentHash;
+use crate::schema::{Column, ColumnType as T, ScalarType as S, Schema};
+
+/// Names of the columns every per-sample table begins with.
+pub const KEY: [&str; 3] = ["sample", "category", "content"];
+
+/// One table: its name, and its schema (of a typical shape where a parameter decides it).
+pub struct Table {
+    /// Name in `snake_case`.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The schema.
+    pub schema: fn() -> Schema,
+}
+
+/// All tables, sorted by name.
+pub const ALL: &[Table] = &[
+    Table { name: "mesh", summary: "A triangle mesh per sample.", schema: mesh },
+    Table {
+        name: "metric",
+        summary: "One measured number of a training or evaluation.",
+        schema: metric,
+    },
+    Table {
+        name: "pose",
+        summary: "Camera poses and intrinsics of a sample's views.",
+        schema: pose,
+    },
+    Table { name: "refusal", summary: "One refused sample and why.", schema: refusal },
+    Table { name: "sample", summary: "The raw bytes of a sample's file.", schema: sample },
+    Table {
+        name: "split",
+        summary: "The part of the data set a sample belongs to.",
+        schema: split,
+    },
+    Table {
+        name: "stage_stats",
+        summary: "Rows and seconds of one stage of a run.",
+        schema: stage_stats,
+    },
+    Table { name: "view", summary: "Rendered or photographed views of a sample.", schema: view },
+    Table { name: "voxels", summary: "An occupancy grid per sample.", schema: || voxels(32) },
+];
+
+/// The table called `name`.
+pub fn find(name: &str) -> Option<&'static Table> {
+    ALL.iter().find(|table| table.name == name)
+}
+
+fn keyed(columns: Vec<Column>) -> Vec<Column> {
+    let mut all = vec![
+        Column::new("sample", T::Utf8, "Unique id of the object."),
+        Column::new("category", T::Utf8, "Class of the object."),
+        Column::new(
+            "content",
+            T::FixedBinary(ContentHash::LEN),
+            "BLAKE3 hash of what the sample was made from; equal for duplicates.",
+        ),
+    ];
+    all.extend(columns);
+    all
+}
+
+/// Only the key columns.
+pub fn key() -> Schema {
+    Schema::new("key", 1, keyed(vec![]))
+}
+
+/// `sample` v1: the raw bytes of a sample's file.
+pub fn sample() -> Schema {
+    let columns = vec![
+        Column::new("path", T::Utf8, "File, relative to the root of the data set."),
+        Column::new("format", T::Utf8, "File extension in lower case, without the dot."),
+        Column::new("bytes", T::Binary, "Contents of the file."),
+    ];
+    Schema::new("sample", 1, keyed(columns))
+}
+
+/// `mesh` v1: a triangle mesh per sample.
+pub fn mesh() -> Schema {
+    let columns = vec![
+        Column::new(
+            "vertices",
+            T::List(S::Float32),
+            "Positions x y z x y z ... in the mesh frame.",
+        ),
+        Column::new("triangles", T::List(S::UInt32), "Three vertex numbers a triangle."),
+        Column::new(
+            "mesh_from_source",
+            T::Tensor(S::Float64, vec![4, 4]),
+            "Transform that was applied to the file's coordinates, row-major.",
+        ),
+        Column::new(
+            "quirks",
+            T::Utf8,
+            "What the reader met that the format does not allow, or empty.",
+        ),
+    ];
+    Schema::new("mesh", 1, keyed(columns))
+}
+
+/// `voxels` v1: an occupancy grid of `resolution`^3 cells per sample, bit-packed.
+pub fn voxels(resolution: usize) -> Schema {
+    let shape = if resolution.is_multiple_of(8) {
+        vec![resolution, resolution, resolution / 8]
+    } else {
+        vec![VoxelGrid::byte_len(resolution)]
+    };
+    let columns = vec![
+        Column::new(
+            "voxels",
+            T::Tensor(S::UInt8, shape),
+            "Occupancy, one bit a cell, x slowest, z fastest, least significant bit first.",
+        )
+        .with("voxflow.axis_order", "xyz")
+        .with("voxflow.bit_order", "little"),
+        Column::new("resolution", T::UInt32, "Cells along each axis."),
+        Column::new("fill", T::Utf8, "How cells were decided: surface or solid."),
+        Column::new(
+            "grid_translation",
+            T::Tensor(S::Float64, vec![3]),
+            "Minimum corner of the grid in the mesh frame.",
+        ),
+        Column::new("grid_scale", T::Float64, "Edge length of the grid in the mesh frame."),
+        Column::new("occupied", T::UInt32, "Number of occupied cells."),
+    ];
+    Schema::new("voxels", 1, keyed(columns))
+}
+
+/// `view` v1: the views of a sample, with the rig's numbers.
+pub fn view() -> Schema {
+    let columns = vec![
+        Column::new("images", T::Images, "PNG pictures, RGBA, sRGB, straight alpha."),
+        Column::new(
+            "masks",
+            T::Images,
+            "PNG silhouettes, 8-bit grey, 255 inside; empty if not asked for.",
+        ),
+        Column::new(
+            "depths",
+            T::Images,
+            "PNG depths, 16-bit grey, in units of depth_scale, 0 for background; empty if not asked for.",
+        ),
+        Column::new("depth_scale", T::Float64, "Length of one depth unit in the mesh frame."),
+        Column::new(
+            "azimuth_deg",
+            T::List(S::Float64),
+            "Azimuth of each camera, from +Z towards +X.",
+        ),
+        Column::new(
+            "elevation_deg",
+            T::List(S::Float64),
+            "Elevation of each camera above the XZ plane.",
+        ),
+        Column::new(
+            "distance",
+            T::List(S::Float64),
+            "Distance of each camera from the origin, mesh frame.",
+        ),
+        Column::new("fov_y_deg", T::Float64, "Full vertical angle of view."),
+        Column::new("width_px", T::UInt32, "Width of every picture."),
+        Column::new("height_px", T::UInt32, "Height of every picture."),
+    ];
+    Schema::new("view", 1, keyed(columns))
+}
+
+/// `pose` v1: OpenCV poses of a sample's views.
+pub fn pose() -> Schema {
+    let columns = vec![
+        Column::new(
+            "camera_from_world",
+            T::TensorList(S::Float32, 16),
+            "Row-major 4x4 per view; OpenCV camera: x right, y down, z forward; world = mesh frame.",
+        )
+        .with("voxflow.camera_convention", "opencv"),
+        Column::new(
+            "intrinsics_px",
+            T::TensorList(S::Float32, 4),
+            "fx, fy, cx, cy per view in pixels; pixel (0, 0) covers the square from (0, 0) to (1, 1).",
+        ),
+    ];
+    Schema::new("pose", 1, keyed(columns))
+}
+
+/// `split` v1: the part of the data set a sample belongs to.
+pub fn split() -> Schema {
+    let columns = vec![Column::new("split", T::Utf8, "train, val or test.")];
+    Schema::new("split", 1, keyed(columns))
+}
+
+/// `refusal` v1: one refused sample and why.
+pub fn refusal() -> Schema {
+    let columns = vec![
+        Column::new("stage", T::Utf8, "Stage that refused."),
+        Column::new("code", T::Utf8, "Stable code of the reason."),
+        Column::new("message", T::Utf8, "What is wrong, for a person."),
+        Column::new("sample", T::Utf8, "Sample that was refused."),
+        Column::new("path", T::Utf8, "File the sample came from.").nullable(),
+        Column::new("offset", T::UInt64, "Byte offset in that file.").nullable(),
+        Column::new("attempt", T::UInt32, "How often the stage tried."),
+        Column::new("seconds", T::Float64, "Time the stage spent on it."),
+    ];
+    Schema::new("refusal", 1, columns)
+}
+
+/// `stage_stats` v1: rows and seconds of one stage of a run.
+pub fn stage_stats() -> Schema {
+    let columns = vec![
+        Column::new("stage", T::Utf8, "Stage."),
+        Column::new("operator", T::Utf8, "Name of what the stage uses."),
+        Column::new("rows_in", T::UInt64, "Rows that came in."),
+        Column::new("rows_out", T::UInt64, "Rows that went out."),
+        Column::new("refused", T::UInt64, "Rows that were refused."),
+        Column::new("reused", T::UInt64, "Rows that an earlier attempt had made."),
+        Column::new("seconds", T::Float64, "Busy seconds, summed over threads."),
+    ];
+    Schema::new("stage_stats", 1, columns)
+}
+
+/// `metric` v1: one measured number.
+pub fn metric() -> Schema {
+    let columns = vec![
+        Column::new("stage", T::Utf8, "Stage that measured."),
+        Column::new("name", T::Utf8, "What was measured: iou, loss_d, ..."),
+        Column::new("subject", T::Utf8, "What it was measured on: model, mean_shape, ..."),
+        Column::new("category", T::Utf8, "Class, or * for all.").nullable(),
+        Column::new("threshold", T::Float64, "Occupancy threshold.").nullable(),
+        Column::new("epoch", T::UInt64, "Epoch.").nullable(),
+        Column::new("step", T::UInt64, "Step.").nullable(),
+        Column::new("value", T::Float64, "The number."),
+        Column::new("samples", T::UInt64, "Samples it was measured on."),
+    ];
+    Schema::new("metric", 1, columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_sorted_documented_and_called_what_their_schema_is_called() {
+        assert!(ALL.windows(2).all(|pair| pair[0].name < pair[1].name));
+        for table in ALL {
+            let schema = (table.schema)();
+            assert_eq!(schema.table(), table.name);
+            assert!(schema.version() >= 1);
+            assert!(table.summary.ends_with('.'));
+            assert!(
+                schema
+                    .columns()
+                    .iter()
+                    .all(|column| column.doc.ends_with('.') || column.doc.ends_with("...")),
+                "{schema:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn per_sample_tables_can_lie_side_by_side() {
+        let mut seen = std::collections::BTreeSet::new();
+        for table in ["mesh", "pose", "sample", "split", "view", "voxels"] {
+            let schema = (find(table).expect("known").schema)();
+            for column in schema.columns().iter().skip(KEY.len()) {
+                assert!(seen.insert(column.name.clone()), "{} twice", column.name);
+            }
+        }
+    }
+
+    #[test]
+    fn schemas_survive_arrow() {
+        for table in ALL {
+            let schema = (table.schema)();
+            assert_eq!(Schema::from_arrow2(&schema.to_arrow2()), Ok(schema));
+        }
+    }
+}

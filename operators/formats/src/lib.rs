@@ -1,0 +1,15 @@
+//! Codecs: bytes to values and back, without paths and without a clock.
+
+pub mod binvox;
+mod error;
+mod mesh_format;
+pub mod npy;
+mod obj;
+mod off;
+pub mod parquet;
+pub mod picture;
+mod ply;
+mod stl;
+
+pub use error::FormatError;
+pub use mesh_format::{DecodedMesh, MeshFormat, decode_mesh, encode_mesh};
