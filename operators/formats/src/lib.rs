@@ -2,6 +2,7 @@
 
 pub mod binvox;
 mod error;
+mod fan;
 mod mesh_format;
 pub mod npy;
 mod obj;
@@ -9,6 +10,8 @@ mod off;
 pub mod parquet;
 pub mod picture;
 mod ply;
+mod quirks;
+mod scan;
 mod stl;
 
 pub use error::FormatError;

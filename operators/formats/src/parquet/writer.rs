@@ -1,0 +1,153 @@
+//! `ParquetWriter`: rows into one Parquet file, the same bytes for the same rows.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use voxflow_contract::{Batch, ColumnType, Schema};
+
+use super::bridge::record_batch_under;
+use super::fault;
+use super::schema::file_schema;
+use crate::FormatError;
+
+/// How a Parquet file is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Rows in each row group but the last; at least 1. A reader loads whole row groups.
+    pub row_group_rows: usize,
+}
+
+impl Default for WriteOptions {
+    /// 32 rows in a row group: a batch of training reads little it does not use.
+    fn default() -> Self {
+        Self { row_group_rows: 32 }
+    }
+}
+
+/// Writes batches of one schema as a Parquet file.
+///
+/// Pictures are stored as they are, everything else by zstd (level 3); text has dictionaries, and
+/// text and numbers have statistics. The Arrow schema is kept with all metadata.
+///
+/// Holds one row group of rows in memory, beside what the encoder holds of it.
+pub struct ParquetWriter<W: Write + Send> {
+    writer: ArrowWriter<W>,
+    schema: Schema,
+    file_schema: SchemaRef,
+    row_group_rows: usize,
+    pending: Vec<Batch>,
+    pending_rows: usize,
+}
+
+impl<W: Write + Send> ParquetWriter<W> {
+    /// A file of `schema` that is written to `sink`.
+    ///
+    /// # Errors
+    /// When a row group is to have no rows, or the sink fails.
+    pub fn new(sink: W, schema: &Schema, options: WriteOptions) -> Result<Self, FormatError> {
+        if options.row_group_rows == 0 {
+            return Err(fault("a row group has at least 1 row"));
+        }
+        let file_schema = Arc::new(file_schema(schema)?);
+        let properties = properties(schema, &file_schema, options.row_group_rows)?;
+        let writer = ArrowWriter::try_new(sink, Arc::clone(&file_schema), Some(properties));
+        Ok(Self {
+            writer: writer.map_err(fault)?,
+            schema: schema.clone(),
+            file_schema,
+            row_group_rows: options.row_group_rows,
+            pending: Vec::new(),
+            pending_rows: 0,
+        })
+    }
+
+    /// Appends the rows of `batch`.
+    ///
+    /// # Errors
+    /// When the batch has other columns than the file, or the sink fails.
+    pub fn write(&mut self, batch: &Batch) -> Result<(), FormatError> {
+        self.check_columns(batch)?;
+        let mut start = 0;
+        while start < batch.rows() {
+            let len = (batch.rows() - start).min(self.row_group_rows - self.pending_rows);
+            self.pending.push(batch.slice(start, len));
+            self.pending_rows += len;
+            start += len;
+            if self.pending_rows == self.row_group_rows {
+                self.write_row_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and the footer, and gives the sink back, flushed into but not synced.
+    ///
+    /// # Errors
+    /// When the sink fails.
+    pub fn finish(mut self) -> Result<W, FormatError> {
+        self.write_row_group()?;
+        self.writer.into_inner().map_err(fault)
+    }
+
+    /// One call of the encoder for each row group: where it begins a page depends on how much it is
+    /// given at once.
+    fn write_row_group(&mut self) -> Result<(), FormatError> {
+        let pending = std::mem::take(&mut self.pending);
+        self.pending_rows = 0;
+        let rows = match pending.as_slice() {
+            [one] => one.clone(),
+            several => match Batch::concat(several).map_err(fault)? {
+                Some(rows) => rows,
+                None => return Ok(()),
+            },
+        };
+        let rows = record_batch_under(&rows, Arc::clone(&self.file_schema))?;
+        self.writer.write(&rows).and_then(|()| self.writer.flush()).map_err(fault)
+    }
+
+    fn check_columns(&self, batch: &Batch) -> Result<(), FormatError> {
+        if batch.schema().columns() == self.schema.columns() {
+            return Ok(());
+        }
+        let message = format!("rows of {:?} in a file of {:?}", batch.schema(), self.schema);
+        Err(FormatError { code: "column_type", message, offset: None })
+    }
+}
+
+/// Settings of every leaf of the file, by the type of the column it belongs to.
+fn properties(
+    schema: &Schema,
+    file_schema: &SchemaRef,
+    row_group_rows: usize,
+) -> Result<WriterProperties, FormatError> {
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(3).map_err(fault)?);
+    let mut builder = WriterProperties::builder()
+        .set_compression(zstd)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_max_row_group_row_count(Some(row_group_rows));
+    let leaves = ArrowSchemaConverter::new().convert(file_schema).map_err(fault)?;
+    for leaf in leaves.columns() {
+        let path: &ColumnPath = leaf.path();
+        let column = path.parts().first().and_then(|name| schema.column(name));
+        let Some(column) = column else { continue };
+        builder = match column.column_type {
+            ColumnType::Images => {
+                builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED)
+            }
+            ColumnType::Utf8 => builder
+                .set_column_dictionary_enabled(path.clone(), true)
+                .set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk),
+            ColumnType::UInt32 | ColumnType::UInt64 | ColumnType::Float32 | ColumnType::Float64 => {
+                builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk)
+            }
+            _ => builder,
+        };
+    }
+    Ok(builder.build())
+}

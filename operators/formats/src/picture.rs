@@ -1,0 +1,431 @@
+//! Pictures: PNG and JPEG in, PNG out, and the square of numbers that training wants.
+
+use std::io::Cursor;
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::error::{DecodingError, UnsupportedError};
+use image::{
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat,
+    ImageReader, Limits,
+};
+
+use crate::error::FormatError;
+use crate::scan::error;
+
+/// A picture of 8-bit samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Samples of a pixel: 1 is grey, 3 is red green blue, 4 is those and alpha (not
+    /// premultiplied, 255 is opaque).
+    pub channels: u8,
+    /// `width * height * channels` samples, top row first, left pixel first.
+    pub data: Vec<u8>,
+}
+
+/// Most pixels on a side of a picture that is read.
+pub const MAX_SIDE_PIXELS: u32 = 16_384;
+/// Most bytes of a picture that is read, as its file stores the samples.
+pub const MAX_PICTURE_BYTES: u64 = 512 << 20;
+
+/// Reads a PNG or a JPEG, told apart by content.
+///
+/// 16-bit samples are reduced to 8, palettes expanded, grey with alpha becomes red green blue
+/// alpha; colour profiles, gamma and EXIF orientation are ignored.
+///
+/// # Errors
+/// `empty`, `unsupported` (neither PNG nor JPEG), `too_large` (more than [`MAX_SIDE_PIXELS`] or
+/// [`MAX_PICTURE_BYTES`]), `truncated`, `bad_picture`.
+///
+/// ```
+/// use voxflow_formats::picture::{Picture, decode, encode_png};
+///
+/// let picture = Picture { width: 2, height: 1, channels: 3, data: vec![255, 0, 0, 0, 0, 255] };
+/// assert_eq!(decode(&encode_png(&picture)?)?, picture);
+/// # Ok::<(), voxflow_formats::FormatError>(())
+/// ```
+pub fn decode(bytes: &[u8]) -> Result<Picture, FormatError> {
+    let format = format_of(bytes)?;
+    if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
+        return Err(error("truncated", bytes.len(), "the JPEG has no end marker: it is cut off"));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE_PIXELS);
+    limits.max_image_height = Some(MAX_SIDE_PIXELS);
+    limits.max_alloc = Some(MAX_PICTURE_BYTES);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(|cause| decode_error(&cause))?;
+    let (width, height) = decoder.dimensions();
+    if width.max(height) > MAX_SIDE_PIXELS || decoder.total_bytes() > MAX_PICTURE_BYTES {
+        let message = format_args!(
+            "the picture is {width} x {height}: the most is {MAX_SIDE_PIXELS} pixels a side and \
+             {MAX_PICTURE_BYTES} bytes"
+        );
+        return Err(error("too_large", 0, message));
+    }
+    DynamicImage::from_decoder(decoder).map(reduce).map_err(|cause| decode_error(&cause))
+}
+
+/// Writes a PNG with fast compression; equal pictures give equal bytes.
+///
+/// # Errors
+/// `bad_picture` when the picture has no pixels, another number of channels than 1, 3 or 4, or
+/// another number of samples than its sides say.
+pub fn encode_png(picture: &Picture) -> Result<Vec<u8>, FormatError> {
+    let color = match picture.channels {
+        1 => ExtendedColorType::L8,
+        3 => ExtendedColorType::Rgb8,
+        4 => ExtendedColorType::Rgba8,
+        other => return Err(bad(format_args!("a picture has {other} channels, not 1, 3 or 4"))),
+    };
+    write_png(&picture.data, picture.width, picture.height, color)
+}
+
+/// Writes a grey PNG of 16-bit samples, top row first; equal pictures give equal bytes.
+///
+/// # Errors
+/// `bad_picture` when there are no pixels, or other than `width * height` samples.
+pub fn encode_png_u16(width: u32, height: u32, samples: &[u16]) -> Result<Vec<u8>, FormatError> {
+    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_ne_bytes()).collect();
+    write_png(&bytes, width, height, ExtendedColorType::L16)
+}
+
+/// The picture as numbers of shape `[3, size, size]`, 0 to 1, red plane first.
+///
+/// Alpha is laid over `background`, grey fills three planes. A picture of another size is stretched
+/// to the square with a triangle filter that averages when it shrinks. Samples are used as they
+/// are stored, without gamma.
+///
+/// # Panics
+/// When the picture does not hold as many samples as its sides and channels say.
+///
+/// ```
+/// use voxflow_formats::picture::{Picture, resize_rgb_f32};
+///
+/// let grey = Picture { width: 2, height: 2, channels: 1, data: vec![0, 255, 255, 0] };
+/// assert_eq!(resize_rgb_f32(&grey, 1, [0, 0, 0]), [0.5, 0.5, 0.5]);
+/// ```
+pub fn resize_rgb_f32(picture: &Picture, size: u32, background: [u8; 3]) -> Vec<f32> {
+    let (width, height) = (picture.width as usize, picture.height as usize);
+    let samples = width * height * usize::from(picture.channels);
+    assert_eq!(samples, picture.data.len(), "a picture has another number of samples");
+    let plane = size as usize * size as usize;
+    if samples == 0 {
+        return background.iter().flat_map(|c| std::iter::repeat_n(unit(*c), plane)).collect();
+    }
+    let mut planes = vec![0.0; 3 * width * height];
+    split_planes(picture, background, &mut planes);
+    if (picture.width, picture.height) == (size, size) {
+        return planes;
+    }
+    let narrow = resize_rows(&planes, width, &taps(width, size as usize));
+    resize_columns(&narrow, height, size as usize, &taps(height, size as usize))
+}
+
+fn format_of(bytes: &[u8]) -> Result<ImageFormat, FormatError> {
+    if bytes.is_empty() {
+        return Err(error("empty", 0, "the file holds no bytes"));
+    }
+    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return Ok(ImageFormat::Png);
+    }
+    if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        return Ok(ImageFormat::Jpeg);
+    }
+    Err(error("unsupported", 0, "the file is neither PNG nor JPEG"))
+}
+
+/// Whether an end marker follows the last scan. The JPEG reader fills what is missing with grey
+/// and says nothing, which no training set should hold.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    last([0xff, 0xd9]) > last([0xff, 0xda])
+}
+
+/// Down to 8 bits and 1, 3 or 4 channels.
+fn reduce(image: DynamicImage) -> Picture {
+    let (width, height) = (image.width(), image.height());
+    let color = image.color();
+    let (channels, data) = match (color.has_color(), color.has_alpha()) {
+        (false, false) => (1, image.into_luma8().into_raw()),
+        (true, false) => (3, image.into_rgb8().into_raw()),
+        (_, true) => (4, image.into_rgba8().into_raw()),
+    };
+    Picture { width, height, channels, data }
+}
+
+fn decode_error(cause: &ImageError) -> FormatError {
+    let code = match cause {
+        ImageError::Limits(_) => "too_large",
+        ImageError::Unsupported(UnsupportedError { .. }) => "unsupported",
+        ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => "truncated",
+        ImageError::Decoding(decoding) if is_cut_off(decoding) => "truncated",
+        _ => "bad_picture",
+    };
+    FormatError { code, message: format!("cannot read the picture: {cause}"), offset: None }
+}
+
+/// Whether the cause of an error is that the bytes end.
+fn is_cut_off(decoding: &DecodingError) -> bool {
+    let source = std::error::Error::source(decoding);
+    source
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof)
+}
+
+fn bad(message: impl std::fmt::Display) -> FormatError {
+    FormatError { code: "bad_picture", message: message.to_string(), offset: None }
+}
+
+fn write_png(
+    samples: &[u8],
+    width: u32,
+    height: u32,
+    color: ExtendedColorType,
+) -> Result<Vec<u8>, FormatError> {
+    let expected = u64::from(width)
+        .checked_mul(u64::from(height))
+        .and_then(|pixels| pixels.checked_mul(u64::from(color.bits_per_pixel() / 8)));
+    if expected != Some(samples.len() as u64) || samples.is_empty() {
+        let found = samples.len();
+        return Err(bad(format_args!(
+            "a picture of {width} x {height} pixels and type {color:?} has {found} bytes"
+        )));
+    }
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(samples, width, height, color)
+        .map_err(|cause| bad(format_args!("cannot write the picture: {cause}")))?;
+    Ok(bytes)
+}
+
+fn unit(sample: u8) -> f32 {
+    f32::from(sample) / 255.0
+}
+
+/// Three planes of numbers from 0 to 1, alpha laid over the background.
+fn split_planes(picture: &Picture, background: [u8; 3], planes: &mut [f32]) {
+    let plane = planes.len() / 3;
+    let (red, rest) = planes.split_at_mut(plane);
+    let (green, blue) = rest.split_at_mut(plane);
+    let outs = red.iter_mut().zip(green).zip(blue);
+    let samples = &picture.data;
+    match picture.channels {
+        1 => outs.zip(samples).for_each(|(((r, g), b), sample)| {
+            *r = unit(*sample);
+            (*g, *b) = (*r, *r);
+        }),
+        3 => outs.zip(samples.as_chunks::<3>().0).for_each(|(((r, g), b), pixel)| {
+            (*r, *g, *b) = (unit(pixel[0]), unit(pixel[1]), unit(pixel[2]));
+        }),
+        _ => {
+            let background = background.map(unit);
+            outs.zip(samples.chunks_exact(usize::from(picture.channels))).for_each(
+                |(((r, g), b), pixel)| {
+                    let alpha = pixel.get(3).map_or(1.0, |alpha| unit(*alpha));
+                    let over = |i: usize| {
+                        let sample = pixel.get(i).map_or(0.0, |sample| unit(*sample));
+                        sample * alpha + background[i] * (1.0 - alpha)
+                    };
+                    (*r, *g, *b) = (over(0), over(1), over(2));
+                },
+            );
+        }
+    }
+}
+
+/// Which inputs make an output, and how much of each: first input, weights that sum to 1.
+struct Taps {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+/// The taps of each of `to` outputs over `from` inputs, for a triangle filter as wide as the
+/// shrinkage, two inputs at least.
+fn taps(from: usize, to: usize) -> Vec<Taps> {
+    let scale = from as f64 / to as f64;
+    let radius = scale.max(1.0);
+    let tap = |output: usize| {
+        let center = (output as f64 + 0.5) * scale;
+        let first = (center - radius + 0.5).max(0.0) as usize;
+        let end = ((center + radius + 0.5) as usize).min(from);
+        let weight = |input: usize| (1.0 - ((input as f64 + 0.5 - center) / radius).abs()).max(0.0);
+        let sum: f64 = (first..end).map(weight).sum();
+        Taps { first, weights: (first..end).map(|input| (weight(input) / sum) as f32).collect() }
+    };
+    (0..to).map(tap).collect()
+}
+
+/// Resizes each row of `width` numbers.
+fn resize_rows(numbers: &[f32], width: usize, taps: &[Taps]) -> Vec<f32> {
+    let mut resized = Vec::with_capacity(numbers.len() / width * taps.len());
+    for row in numbers.chunks_exact(width) {
+        resized.extend(taps.iter().map(|tap| {
+            let inputs = &row[tap.first..][..tap.weights.len()];
+            inputs.iter().zip(&tap.weights).map(|(input, weight)| input * weight).sum::<f32>()
+        }));
+    }
+    resized
+}
+
+/// Resizes each of three planes of `height` rows of `width` numbers, column by column.
+fn resize_columns(numbers: &[f32], height: usize, width: usize, taps: &[Taps]) -> Vec<f32> {
+    let mut resized = vec![0.0; 3 * taps.len() * width];
+    if width == 0 {
+        return resized;
+    }
+    let planes = numbers.chunks_exact(height * width);
+    for (plane, out) in planes.zip(resized.chunks_exact_mut(taps.len() * width)) {
+        for (tap, out) in taps.iter().zip(out.chunks_exact_mut(width)) {
+            let rows = plane[tap.first * width..].chunks_exact(width);
+            for (row, weight) in rows.zip(&tap.weights) {
+                out.iter_mut().zip(row).for_each(|(out, number)| *out += number * weight);
+            }
+        }
+    }
+    resized
+}
+
+#[cfg(test)]
+mod tests {
+    use image::codecs::jpeg::JpegEncoder;
+
+    use super::*;
+
+    fn gradient(width: u32, height: u32, channels: u8) -> Picture {
+        let count = width * height * u32::from(channels);
+        let data = (0..count).map(|i| (i * 7 % 251) as u8).collect();
+        Picture { width, height, channels, data }
+    }
+
+    fn jpeg(picture: &Picture) -> Vec<u8> {
+        let color =
+            if picture.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 95)
+            .write_image(&picture.data, picture.width, picture.height, color)
+            .expect("a valid picture");
+        bytes
+    }
+
+    fn code(bytes: &[u8]) -> &'static str {
+        decode(bytes).expect_err("bytes that are no picture").code
+    }
+
+    #[test]
+    fn png_round_trips_and_is_deterministic() {
+        for channels in [1, 3, 4] {
+            let picture = gradient(13, 7, channels);
+            let bytes = encode_png(&picture).expect("a valid picture");
+            assert_eq!(encode_png(&picture).expect("a valid picture"), bytes);
+            assert_eq!(decode(&bytes), Ok(picture));
+        }
+    }
+
+    #[test]
+    fn jpeg_keeps_size_and_channels() {
+        for channels in [1, 3] {
+            let picture = Picture {
+                data: vec![99; 16 * 8 * usize::from(channels)],
+                ..gradient(16, 8, channels)
+            };
+            let read = decode(&jpeg(&picture)).expect("a JPEG");
+            assert_eq!((read.width, read.height, read.channels), (16, 8, channels));
+            assert!(read.data.iter().all(|sample| sample.abs_diff(99) <= 2), "{:?}", read.data);
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_become_eight() {
+        let bytes = encode_png_u16(3, 1, &[0, 0x8080, 0xffff]).expect("a valid picture");
+        let exact = image::load_from_memory(&bytes).expect("a PNG").into_luma16().into_raw();
+        assert_eq!(exact, [0, 0x8080, 0xffff]);
+        let reduced = Picture { width: 3, height: 1, channels: 1, data: vec![0, 128, 255] };
+        assert_eq!(decode(&bytes), Ok(reduced));
+    }
+
+    #[test]
+    fn refusals() {
+        assert_eq!(code(b""), "empty");
+        assert_eq!(code(b"GIF89a"), "unsupported");
+        let png = encode_png(&gradient(40, 40, 3)).expect("a valid picture");
+        assert_eq!(code(&png[..png.len() / 2]), "truncated");
+        assert_eq!(code(&png[..20]), "truncated");
+        let jpeg = jpeg(&gradient(40, 40, 3));
+        assert_eq!(code(&jpeg[..jpeg.len() / 2]), "truncated");
+        let wide = Picture { width: 16_385, height: 1, channels: 1, data: vec![0; 16_385] };
+        assert_eq!(code(&encode_png(&wide).expect("a valid picture")), "too_large");
+        for wrong in [
+            Picture { channels: 2, ..gradient(2, 2, 1) },
+            Picture { width: 3, ..gradient(2, 2, 1) },
+            gradient(0, 0, 1),
+        ] {
+            assert_eq!(encode_png(&wrong).expect_err("no picture").code, "bad_picture");
+        }
+        assert!(encode_png_u16(u32::MAX, u32::MAX, &[1]).is_err());
+    }
+
+    #[test]
+    fn same_size_is_only_split() {
+        let picture = Picture { width: 1, height: 1, channels: 3, data: vec![255, 51, 0] };
+        assert_eq!(resize_rgb_f32(&picture, 1, [9; 3]), [1.0, 0.2, 0.0]);
+        let clear = Picture { width: 1, height: 1, channels: 4, data: vec![255, 255, 255, 0] };
+        assert_eq!(resize_rgb_f32(&clear, 1, [0, 51, 255]), [0.0, 0.2, 1.0]);
+        let nothing = Picture { width: 0, height: 4, channels: 4, data: vec![] };
+        assert_eq!(resize_rgb_f32(&nothing, 1, [0, 51, 255]), [0.0, 0.2, 1.0]);
+        assert!(resize_rgb_f32(&picture, 0, [0; 3]).is_empty());
+    }
+
+    #[test]
+    fn a_flat_picture_stays_flat_at_every_size() {
+        let flat = Picture { width: 7, height: 5, channels: 1, data: vec![51; 35] };
+        for size in [1, 2, 3, 5, 7, 8, 31] {
+            let numbers = resize_rgb_f32(&flat, size, [0; 3]);
+            assert_eq!(numbers.len(), 3 * (size * size) as usize);
+            assert!(numbers.iter().all(|number| (number - 0.2).abs() < 1e-6), "{size}");
+        }
+    }
+
+    /// The definition, one output at a time and without planes or two passes.
+    fn plain_resize(picture: &Picture, size: u32, channel: usize, x: u32, y: u32) -> f64 {
+        let axis = |from: u32, output: u32| -> Vec<f64> {
+            let scale = f64::from(from) / f64::from(size);
+            let center = (f64::from(output) + 0.5) * scale;
+            let weight = |i: u32| 1.0 - ((f64::from(i) + 0.5 - center) / scale.max(1.0)).abs();
+            let weights: Vec<f64> = (0..from).map(|i| weight(i).max(0.0)).collect();
+            let sum: f64 = weights.iter().sum();
+            weights.iter().map(|weight| weight / sum).collect()
+        };
+        let (columns, rows) = (axis(picture.width, x), axis(picture.height, y));
+        let mut sum = 0.0;
+        for (row, row_weight) in rows.iter().enumerate() {
+            for (column, column_weight) in columns.iter().enumerate() {
+                let pixel = row * picture.width as usize + column;
+                let sample = picture.data[pixel * usize::from(picture.channels) + channel];
+                sum += row_weight * column_weight * f64::from(sample) / 255.0;
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn resizing_matches_the_definition() {
+        for (width, height, size) in [(9, 6, 4), (4, 11, 6), (3, 3, 8), (20, 20, 7)] {
+            let picture = gradient(width, height, 3);
+            let numbers = resize_rgb_f32(&picture, size, [0; 3]);
+            for (i, number) in numbers.iter().enumerate() {
+                let (channel, pixel) = (i as u32 / (size * size), i as u32 % (size * size));
+                let (x, y) = (pixel % size, pixel / size);
+                let expected = plain_resize(&picture, size, channel as usize, x, y);
+                assert!(
+                    (f64::from(*number) - expected).abs() < 1e-5,
+                    "{width} {height} {size} {i}"
+                );
+            }
+        }
+    }
+}
