@@ -1,0 +1,81 @@
+//! Shade: how bright a surface looks, and which grey that is.
+
+use std::sync::OnceLock;
+
+use voxflow_contract::TriMesh;
+
+/// Direction to the light in the camera frame (x right, y down, z forward), length 1: a headlight
+/// above the camera's left shoulder, so that two faces seen at one angle differ.
+const TO_LIGHT: [f64; 3] =
+    [-0.287_455_546_823_613_6, -0.492_780_937_411_909_1, -0.821_301_562_353_181_9];
+/// Share of white that a face turned from the light shows, linear.
+const AMBIENT: f64 = 0.12;
+/// What a face turned to the light shows more, linear.
+const DIFFUSE: f64 = 0.7;
+
+/// Linear brightness, 0 to 1, of a surface whose normal is `normal` in the camera frame, already
+/// turned to the camera; its length does not matter. Lambert's law and an ambient part.
+pub(crate) fn brightness(normal: [f64; 3]) -> f32 {
+    let cosine = dot(normal, TO_LIGHT) / dot(normal, normal).sqrt();
+    // A surface without a normal (NaN) shows the ambient part: `max` drops the NaN.
+    (AMBIENT + DIFFUSE * cosine.max(0.0)) as f32
+}
+
+/// Grey value of a linear brightness, by the sRGB curve (IEC 61966-2-1), exact to half a step.
+pub(crate) fn srgb(linear: f32) -> u8 {
+    const STEPS: f32 = 4095.0;
+    static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
+    let table =
+        TABLE.get_or_init(|| (0..=4095).map(|i| srgb_curve(f64::from(i) / 4095.0)).collect());
+    table[(linear.clamp(0.0, 1.0) * STEPS + 0.5) as usize]
+}
+
+fn srgb_curve(linear: f64) -> u8 {
+    let encoded =
+        if linear <= 0.003_130_8 { 12.92 * linear } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
+    (encoded * 255.0).round() as u8
+}
+
+/// For each vertex the sum of its triangles' normals, weighted by their areas; zero for a vertex
+/// without triangles. Not normalised.
+pub(crate) fn vertex_normals(mesh: &TriMesh) -> Vec<[f64; 3]> {
+    let mut normals = vec![[0.0; 3]; mesh.vertices.len()];
+    for (index, triangle) in mesh.triangles.iter().enumerate() {
+        let corners = mesh.corners(index).map(|corner| corner.map(f64::from));
+        let normal = face_normal(corners);
+        for vertex in triangle {
+            let sum = &mut normals[*vertex as usize];
+            (0..3).for_each(|axis| sum[axis] += normal[axis]);
+        }
+    }
+    normals
+}
+
+/// The normal of a triangle, towards where its corners run counter-clockwise; twice its area long.
+pub(crate) fn face_normal([a, b, c]: [[f64; 3]; 3]) -> [f64; 3] {
+    let u = [b[0] - a[0], b[1] - a[1], b[2] - a[2]];
+    let v = [c[0] - a[0], c[1] - a[1], c[2] - a[2]];
+    [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]
+}
+
+pub(crate) fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn greys_follow_the_srgb_curve() {
+        assert_eq!([0.0, 1.0, 0.5, 0.2140411].map(srgb), [0, 255, 188, 127]);
+    }
+
+    #[test]
+    fn the_light_is_a_direction_and_every_normal_has_a_brightness() {
+        assert!((dot(TO_LIGHT, TO_LIGHT) - 1.0).abs() < 1e-12);
+        assert!((brightness(TO_LIGHT) - 0.82).abs() < 1e-6);
+        assert!((brightness([0.0; 3]) - 0.12).abs() < 1e-6);
+        assert!(brightness([0.0, 0.0, -1.0]) > 0.6);
+    }
+}
