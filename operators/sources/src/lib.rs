@@ -1,1 +1,22 @@
-//! Stub.
+//! Sources: where rows begin. Folders of meshes, procedural solids, committed data sets.
+//!
+//! **Invariant:** a scan opens no sample, and opening a sample decodes nothing.
+
+mod dataset;
+mod export;
+mod meshes;
+mod solids;
+mod synthetic;
+#[cfg(test)]
+mod tests;
+
+pub use dataset::{Dataset, DatasetError};
+pub use export::{ExportError, ExportLayout, export_solids};
+pub use meshes::MeshesParams;
+pub use solids::{SolidClass, solid};
+pub use synthetic::SyntheticParams;
+
+use voxflow_contract::Kind;
+
+/// Everything of this room that a pipeline can name, sorted by name.
+pub const ALL: &[&dyn Kind] = &[&meshes::MeshesKind, &synthetic::SyntheticKind];

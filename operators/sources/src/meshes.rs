@@ -1,0 +1,533 @@
+//! `meshes`: any folder of mesh files, the class being the first folder.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use voxflow_contract::{
+    Batch, BuildContext, ContentHash, Entry, Fault, Inputs, Kind, ParamError, Params, Refusals,
+    SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
+};
+use voxflow_formats::MeshFormat;
+use walkdir::{DirEntry, WalkDir};
+
+/// Parameters of `meshes`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeshesParams {
+    /// Folder that holds one folder a class; relative to where voxflow was started.
+    pub root: PathBuf,
+    /// File extensions to take, in upper or lower case: obj, off, ply, stl. All when not given.
+    #[serde(default = "default_extensions")]
+    pub extensions: Vec<String>,
+    /// Files of more bytes are refused.
+    #[serde(default = "default_max_bytes")]
+    pub max_bytes: u64,
+}
+
+fn default_extensions() -> Vec<String> {
+    MeshFormat::ALL.iter().map(|format| format.extension().to_owned()).collect()
+}
+
+fn default_max_bytes() -> u64 {
+    1 << 30
+}
+
+pub(crate) struct MeshesKind;
+
+impl Kind for MeshesKind {
+    fn name(&self) -> &'static str {
+        "meshes"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Reads every mesh file below a folder; the first folder below it is the class."
+    }
+
+    fn manual(&self) -> &'static str {
+        "Gives table `sample`: the raw bytes of every OBJ, OFF, PLY and STL file, whatever the case \
+         of its extension. Nothing is decoded here.\n\n\
+         The class is the first folder below `root`; a file that lies in `root` itself has the name \
+         of `root` as its class. A sample's id is its path relative to `root` without extension, \
+         with forward slashes: `chair/train/chair_0001`. Where that would name two files, as with \
+         `fuze.obj` beside `fuze.ply`, all of them keep the extension in their id: `cup/fuze.obj`, \
+         `cup/fuze.ply`. Files whose id is claimed by no other are never renamed.\n\n\
+         Links are followed; one that leads back into a folder above itself is not. Names that \
+         begin with a dot are passed over. A folder that cannot be read, a missing `root`, a `root` \
+         without mesh files and a name that is no UTF-8 text stop the run before it begins.\n\n\
+         Refused, file by file: `too_large` above `max_bytes`; `unreadable` when the file vanished, \
+         is a broken link or may not be read; `changed` when size or time of modification are not \
+         what they were when the folder was listed, or change during reading.\n\n\
+         Cost: one directory walk, then one read a file; a file lies in memory as a whole."
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs::None
+    }
+
+    fn output(&self) -> &'static str {
+        "sample"
+    }
+
+    fn example(&self) -> &'static str {
+        "[[stage]]\nid = \"files\"\nuse = \"meshes\"\n\
+         root = \"data/meshes\"\nextensions = [\"off\", \"obj\"]\n"
+    }
+
+    fn parameters(&self) -> schemars::Schema {
+        schemars::schema_for!(MeshesParams)
+    }
+
+    fn build(&self, params: &Params, _: &BuildContext) -> Result<Stage, Vec<ParamError>> {
+        let params: MeshesParams = params.parse()?;
+        let (formats, mut errors) = named_formats(&params.extensions);
+        if params.root.as_os_str().is_empty() {
+            errors.push(ParamError::new("root", "must name a folder"));
+        }
+        if params.max_bytes == 0 {
+            errors.push(ParamError::new("max_bytes", "must be at least 1"));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let MeshesParams { root, max_bytes, .. } = params;
+        Ok(Stage::Source(Arc::new(Meshes { root, formats, max_bytes })))
+    }
+}
+
+/// The formats of the given extensions, and what is wrong with them.
+fn named_formats(extensions: &[String]) -> (Vec<MeshFormat>, Vec<ParamError>) {
+    let (mut formats, mut errors) = (Vec::new(), Vec::new());
+    for (i, extension) in extensions.iter().enumerate() {
+        match MeshFormat::from_extension(extension) {
+            Some(format) => formats.push(format),
+            None => errors.push(ParamError {
+                key: format!("extensions[{i}]"),
+                message: format!("`{extension}` is no mesh format"),
+                known: default_extensions(),
+            }),
+        }
+    }
+    if extensions.is_empty() {
+        errors.push(ParamError::new("extensions", "must name at least one extension"));
+    }
+    (formats, errors)
+}
+
+struct Meshes {
+    root: PathBuf,
+    formats: Vec<MeshFormat>,
+    max_bytes: u64,
+}
+
+/// A mesh file as the walk met it.
+struct Found {
+    /// Path relative to the root, with forward slashes.
+    path: String,
+    bytes: u64,
+    stamp: String,
+}
+
+impl Source for Meshes {
+    fn output(&self) -> Schema {
+        tables::sample()
+    }
+
+    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+        self.check_root()?;
+        let found = self.walk()?;
+        if found.is_empty() {
+            return Err(self.nothing_found());
+        }
+        let root_class = self.root_class();
+        let ids = unique_ids(found.iter().map(|file| file.path.as_str()));
+        let mut entries = found
+            .into_iter()
+            .map(|file| entry(&ids[&file.path], file, &root_class))
+            .collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by(|a, b| a.sample.cmp(&b.sample));
+        Ok(entries)
+    }
+
+    fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
+        let (kept, files) = map_rows(entries.len(), refusals, |row| self.read(&entries[row]));
+        let kept: Vec<&Entry> = kept.into_iter().map(|row| &entries[row]).collect();
+        let paths = || kept.iter().map(|entry| entry.path.as_deref().unwrap_or_default());
+        let values = vec![
+            Values::utf8(kept.iter().map(|entry| entry.sample.as_str())),
+            Values::utf8(kept.iter().map(|entry| &entry.category)),
+            Values::fixed_binary(
+                ContentHash::LEN,
+                files.iter().map(|bytes| *ContentHash::of(bytes).as_bytes()),
+            ),
+            Values::utf8(paths()),
+            Values::utf8(paths().map(|path| split_extension(path).1.to_ascii_lowercase())),
+            Values::binary(&files),
+        ];
+        Ok(Batch::new(tables::sample(), values)?)
+    }
+}
+
+fn entry(id: &str, file: Found, root_class: &str) -> Result<Entry, SetupFault> {
+    let category = file.path.split_once('/').map_or(root_class, |(class, _)| class).to_owned();
+    let sample = SampleId::new(id)
+        .map_err(|error| SetupFault::new(format!("rename this file: {error}: {:?}", file.path)))?;
+    Ok(Entry { sample, category, bytes: file.bytes, stamp: file.stamp, path: Some(file.path) })
+}
+
+/// The id of each path: the path without extension, or with it where another file claims the same.
+///
+/// A path kept whole may in turn be what another file is called without its extension (`a.obj` and
+/// `a.obj.off`), which is why this goes on until nothing clashes; it ends with all paths whole.
+fn unique_ids<'a>(paths: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let mut ids: BTreeMap<String, String> =
+        paths.map(|path| (path.to_owned(), split_extension(path).0.to_owned())).collect();
+    loop {
+        let mut claims: BTreeMap<&str, u32> = BTreeMap::new();
+        ids.values().for_each(|id| *claims.entry(id).or_default() += 1);
+        let clashing: Vec<String> = ids
+            .iter()
+            .filter(|(path, id)| claims[id.as_str()] > 1 && path != id)
+            .map(|(path, _)| path.clone())
+            .collect();
+        if clashing.is_empty() {
+            return ids;
+        }
+        for path in clashing {
+            ids.insert(path.clone(), path);
+        }
+    }
+}
+
+/// A path without its extension, and the extension; of `chair/.off` the extension is empty.
+fn split_extension(path: &str) -> (&str, &str) {
+    let name = path.rfind('/').map_or(0, |slash| slash + 1);
+    match path[name..].rfind('.') {
+        Some(dot) if dot > 0 => (&path[..name + dot], &path[name + dot + 1..]),
+        _ => (path, ""),
+    }
+}
+
+impl Meshes {
+    fn check_root(&self) -> Result<(), SetupFault> {
+        let shown = self.root.display();
+        match fs::metadata(&self.root) {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            Ok(_) => Err(SetupFault::new(format!(
+                "parameter `root` must be a folder with one folder a class, this is a file: {shown}"
+            ))),
+            Err(error) => Err(SetupFault::new(format!(
+                "parameter `root` must be a folder with one folder a class: {error}: {shown}"
+            ))),
+        }
+    }
+
+    fn nothing_found(&self) -> SetupFault {
+        let extensions: Vec<_> =
+            self.formats.iter().map(|f| format!("*.{}", f.extension())).collect();
+        SetupFault::new(format!(
+            "found no mesh files ({}); they should lie in <root>/<class>/: {}",
+            extensions.join(", "),
+            self.root.display()
+        ))
+    }
+
+    /// The root's own name, for files that lie in no class's folder.
+    fn root_class(&self) -> String {
+        let whole = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
+        whole.file_name().map_or("mesh".into(), |name| name.to_string_lossy().into_owned())
+    }
+
+    fn walk(&self) -> Result<Vec<Found>, SetupFault> {
+        let visible = |entry: &DirEntry| {
+            entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
+        };
+        let mut found = Vec::new();
+        for entry in WalkDir::new(&self.root).follow_links(true).into_iter().filter_entry(visible) {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() && self.takes(entry.path()) => {
+                    let metadata = entry.metadata().map_err(|error| unreadable_folder(&error))?;
+                    found.push(self.found(entry.path(), metadata.len(), stamp(&metadata))?);
+                }
+                Ok(_) => {}
+                Err(error) => found.extend(self.walk_error(&error)?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the walk stumbled over: a loop and a broken link to something else are passed over, a
+    /// broken link to a mesh is listed to be refused, an unreadable folder ends the scan.
+    fn walk_error(&self, error: &walkdir::Error) -> Result<Option<Found>, SetupFault> {
+        if error.loop_ancestor().is_some() {
+            return Ok(None);
+        }
+        match error.path().filter(|path| path.is_symlink()) {
+            Some(path) if is_hidden(path) || !self.takes(path) => Ok(None),
+            Some(path) => self.found(path, 0, "broken link".to_owned()).map(Some),
+            None => Err(unreadable_folder(error)),
+        }
+    }
+
+    fn takes(&self, path: &Path) -> bool {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let format = extension.and_then(MeshFormat::from_extension);
+        format.is_some_and(|format| self.formats.contains(&format))
+    }
+
+    fn found(&self, path: &Path, bytes: u64, stamp: String) -> Result<Found, SetupFault> {
+        let relative = path.strip_prefix(&self.root).unwrap_or(path);
+        let parts: Option<Vec<&str>> = relative.iter().map(|part| part.to_str()).collect();
+        let parts = parts.ok_or_else(|| {
+            SetupFault::new(format!("rename this file, its name is not UTF-8: {}", path.display()))
+        })?;
+        Ok(Found { path: parts.join("/"), bytes, stamp })
+    }
+
+    fn read(&self, entry: &Entry) -> Result<Vec<u8>, Fault> {
+        let relative = entry.path.as_deref().unwrap_or_default();
+        let unreadable = |error: std::io::Error| {
+            Fault::new("unreadable", format!("cannot read: {error}: {relative}"))
+        };
+        let path = self.root.join(relative);
+        let before = fs::metadata(&path).map_err(unreadable)?;
+        if !before.is_file() {
+            return Err(Fault::new("unreadable", format!("it is no longer a file: {relative}")));
+        }
+        self.check(entry, &before)?;
+        let mut file = File::open(&path).map_err(unreadable)?;
+        let mut bytes = Vec::with_capacity(before.len() as usize);
+        let limit = self.max_bytes.saturating_add(1);
+        Read::by_ref(&mut file).take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
+        self.check(entry, &file.metadata().map_err(unreadable)?)?;
+        Ok(bytes)
+    }
+
+    /// Whether a file is still what it was when it was listed, and not too large.
+    fn check(&self, entry: &Entry, metadata: &Metadata) -> Result<(), Fault> {
+        let (bytes, limit) = (metadata.len(), self.max_bytes);
+        let path = entry.path.as_deref().unwrap_or_default();
+        if bytes > limit {
+            let message = format!("{bytes} bytes are more than max_bytes = {limit}: {path}");
+            return Err(Fault::new("too_large", message));
+        }
+        if stamp(metadata) != entry.stamp {
+            let message = format!("the file changed since it was listed, run again: {path}");
+            return Err(Fault::new("changed", message));
+        }
+        Ok(())
+    }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+fn unreadable_folder(error: &walkdir::Error) -> SetupFault {
+    let path = error.path().unwrap_or(Path::new("")).display();
+    match error.io_error() {
+        Some(io) => SetupFault::new(format!("cannot list this folder: {io}: {path}")),
+        None => SetupFault::new(format!("cannot list this folder: {error}: {path}")),
+    }
+}
+
+/// Size and time of modification, the latter in nanoseconds since 1970.
+fn stamp(metadata: &Metadata) -> String {
+    let modified = metadata.modified().ok();
+    let nanos = modified
+        .map(|time| match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as i128,
+            Err(before) => -(before.duration().as_nanos() as i128),
+        })
+        .unwrap_or_default();
+    format!("{} bytes, modified {nanos} ns", metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    /// A folder of files, each holding its own path.
+    fn folder(paths: &[&str]) -> TempDir {
+        let root = tempfile::Builder::new().prefix("cups").tempdir().expect("a folder");
+        for path in paths {
+            let file = root.path().join(path);
+            fs::create_dir_all(file.parent().expect("a parent")).expect("writable");
+            fs::write(file, path).expect("writable");
+        }
+        root
+    }
+
+    fn build(params: serde_json::Value) -> Result<Arc<dyn Source>, Vec<ParamError>> {
+        let serde_json::Value::Object(params) = params else { panic!("parameters are a table") };
+        let params = Params(params);
+        let context = BuildContext { seed: 5, stage: "files".to_owned() };
+        match MeshesKind.build(&params, &context)? {
+            Stage::Source(source) => Ok(source),
+            _ => panic!("meshes is a source"),
+        }
+    }
+
+    fn source(root: &TempDir) -> Arc<dyn Source> {
+        build(json!({"root": root.path(), "max_bytes": 100})).expect("good parameters")
+    }
+
+    fn ids(root: &TempDir) -> Vec<String> {
+        let entries = source(root).scan().expect("a scan");
+        entries.iter().map(|entry| format!("{} {}", entry.category, entry.sample)).collect()
+    }
+
+    fn refused(root: &TempDir, entries: &[Entry]) -> Vec<(usize, &'static str)> {
+        let mut refusals = Refusals::default();
+        source(root).open(entries, &mut refusals).expect("a batch");
+        refusals.into_rows().into_iter().map(|(row, fault)| (row, fault.code)).collect()
+    }
+
+    #[test]
+    fn the_first_folder_is_the_class() {
+        let root = folder(&["chair/train/b.OFF", "chair/a.obj", "car/x.y.Ply", "car/notes.txt"]);
+        assert_eq!(ids(&root), ["car car/x.y", "chair chair/a", "chair chair/train/b"]);
+    }
+
+    #[test]
+    fn files_in_the_root_have_its_name_as_class() {
+        let root = folder(&["a.stl"]);
+        let entries = source(&root).scan().expect("a scan");
+        assert!(entries[0].category.starts_with("cups"), "{}", entries[0].category);
+        assert_eq!(entries[0].sample.as_str(), "a");
+    }
+
+    #[test]
+    fn files_that_claim_one_id_keep_their_extensions() {
+        let root = folder(&["c/fuze.obj", "c/fuze.PLY", "c/one.off", "d/fuze.obj"]);
+        assert_eq!(ids(&root), ["c c/fuze.PLY", "c c/fuze.obj", "c c/one", "d d/fuze"]);
+        let root = folder(&["c/a.obj", "c/a.off", "c/a.obj.stl"]);
+        assert_eq!(ids(&root), ["c c/a.obj", "c c/a.obj.stl", "c c/a.off"]);
+        let root = folder(&["c/a.off", "c/a.OFF"]);
+        assert_eq!(ids(&root), ["c c/a.OFF", "c c/a.off"]);
+    }
+
+    #[test]
+    fn rows_hold_the_bytes_of_the_files() {
+        let root = folder(&["chair/a.OBJ", "chair/b.off"]);
+        let entries = source(&root).scan().expect("a scan");
+        let mut refusals = Refusals::default();
+        let batch = source(&root).open(&entries, &mut refusals).expect("a batch");
+        assert!(refusals.is_empty());
+        assert_eq!(batch.schema(), &tables::sample());
+        assert_eq!(batch.utf8("format").expect("formats").value(0), "obj");
+        assert_eq!(batch.utf8("path").expect("paths").value(0), "chair/a.OBJ");
+        assert_eq!(batch.binary("bytes").expect("bytes").value(1), b"chair/b.off");
+        let content = batch.fixed_binary("content").expect("contents").value(1);
+        assert_eq!(content, ContentHash::of(b"chair/b.off").as_bytes());
+        assert_eq!(entries[1].bytes, 11);
+    }
+
+    #[test]
+    fn only_the_named_extensions_are_taken() {
+        let root = folder(&["c/a.obj", "c/b.off"]);
+        let source = build(json!({"root": root.path(), "extensions": ["OFF"]})).expect("good");
+        assert_eq!(source.scan().expect("a scan").len(), 1);
+        let errors = build(json!({"root": "", "extensions": ["fbx"], "max_bytes": 0}));
+        let errors = errors.err().expect("three mistakes");
+        let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
+        assert_eq!(keys, ["extensions[0]", "root", "max_bytes"]);
+        assert_eq!(errors[0].known, ["obj", "off", "ply", "stl"]);
+    }
+
+    #[test]
+    fn set_up_mistakes_say_what_would_be_right() {
+        let message = |path: PathBuf| {
+            build(json!({"root": path})).expect("good").scan().expect_err("a fault").message
+        };
+        let root = folder(&["c/notes.txt"]);
+        assert!(message(root.path().join("gone")).contains("one folder a class"));
+        assert!(message(root.path().join("c/notes.txt")).contains("this is a file"));
+        let none = message(root.path().to_owned());
+        assert!(none.starts_with("found no mesh files (*.obj, *.off, *.ply, *.stl)"), "{none}");
+    }
+
+    #[test]
+    fn bad_files_are_refused_one_by_one() {
+        let root = folder(&["c/a.obj", "c/b.obj", "c/c.obj", "c/d.obj", "c/e.obj"]);
+        fs::write(root.path().join("c/b.obj"), [b'x'; 101]).expect("writable");
+        let entries = source(&root).scan().expect("a scan");
+        fs::remove_file(root.path().join("c/c.obj")).expect("removable");
+        fs::write(root.path().join("c/d.obj"), "longer than before").expect("writable");
+        let expected = [(1, "too_large"), (2, "unreadable"), (3, "changed")];
+        assert_eq!(refused(&root, &entries), expected);
+    }
+
+    #[test]
+    fn hidden_names_are_passed_over() {
+        let root = folder(&["c/a.obj", "c/._a.obj", ".git/b.obj", "c/.obj"]);
+        assert_eq!(ids(&root), ["c c/a"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_but_not_in_circles() {
+        use std::os::unix::fs::symlink;
+        let root = folder(&["c/a.obj"]);
+        symlink(root.path(), root.path().join("c/loop")).expect("a link");
+        symlink(root.path().join("c"), root.path().join("d")).expect("a link");
+        symlink("nowhere", root.path().join("c/b.obj")).expect("a link");
+        symlink("nowhere", root.path().join("c/readme")).expect("a link");
+        assert_eq!(ids(&root), ["c c/a", "c c/b", "d d/a", "d d/b"]);
+        let entries = source(&root).scan().expect("a scan");
+        assert_eq!(refused(&root, &entries), [(1, "unreadable"), (3, "unreadable")]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn odd_names_and_unreadable_folders_stop_the_scan() {
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::PermissionsExt;
+        let root = folder(&["c/a.obj"]);
+        let odd = root.path().join(std::ffi::OsStr::from_bytes(b"c/\xff.obj"));
+        fs::write(&odd, "x").expect("writable");
+        assert!(source(&root).scan().expect_err("a fault").message.contains("not UTF-8"));
+        fs::rename(&odd, root.path().join("c/new\nline.obj")).expect("renamable");
+        assert!(source(&root).scan().expect_err("a fault").message.contains("control character"));
+
+        let root = folder(&["c/a.obj", "d/b.obj"]);
+        let locked = root.path().join("d");
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).expect("ours");
+        let scan = source(&root).scan();
+        let is_superuser = fs::read_dir(&locked).is_ok();
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).expect("ours");
+        match scan {
+            Ok(entries) => assert!(is_superuser && entries.len() == 2),
+            Err(fault) => assert!(fault.message.ends_with(&locked.display().to_string())),
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ids_are_unique_and_only_clashes_keep_extensions(
+            names in proptest::collection::btree_set("[ab]{1,2}(\\.(obj|off|OFF)){1,3}", 1..20),
+        ) {
+            let ids = unique_ids(names.iter().map(String::as_str));
+            let distinct: std::collections::BTreeSet<_> = ids.values().collect();
+            proptest::prop_assert_eq!(distinct.len(), names.len());
+            for (path, id) in &ids {
+                let stem = split_extension(path).0;
+                let clashes = |other: &String| {
+                    other != path && (split_extension(other).0 == stem || other == stem)
+                };
+                proptest::prop_assert!(id == stem || names.iter().any(clashes));
+            }
+        }
+    }
+}
