@@ -35,19 +35,23 @@ impl From<BatchError> for Fault {
 }
 
 /// One row of the refusal table.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Refusal {
     /// Stage that refused.
     pub stage: String,
     /// Sample that was refused.
     pub sample: String,
-    /// Why.
-    pub fault: Fault,
+    /// Stable code of the reason.
+    pub code: String,
+    /// A sentence that a person can act on.
+    pub message: String,
     /// File the sample came from, where there is one.
     pub path: Option<String>,
+    /// Byte offset in that file, where one is to blame.
+    pub offset: Option<u64>,
     /// How often the stage tried.
     pub attempt: u32,
-    /// Time the stage spent on it.
+    /// Time the stage spent on the batch the sample was in.
     pub seconds: f64,
 }
 
@@ -89,11 +93,11 @@ pub fn refusal_batch(refusals: &[Refusal]) -> Result<Batch, BatchError> {
         tables::refusal(),
         vec![
             text(|r| &r.stage),
-            text(|r| r.fault.code),
-            text(|r| &r.fault.message),
+            text(|r| &r.code),
+            text(|r| &r.message),
             text(|r| &r.sample),
             Values::optional_utf8(refusals.iter().map(|r| r.path.as_deref())),
-            Values::optional_numbers(refusals.iter().map(|r| r.fault.offset)),
+            Values::optional_numbers(refusals.iter().map(|r| r.offset)),
             Values::numbers(refusals.iter().map(|r| r.attempt).collect::<Vec<u32>>()),
             Values::numbers(refusals.iter().map(|r| r.seconds).collect::<Vec<f64>>()),
         ],

@@ -161,6 +161,13 @@ pub trait Sink: Send + Sync {
     /// When the machine fails.
     fn write(&self, path: &Path, batch: &Batch) -> Result<(), MachineFault>;
 
+    /// Reads back the key columns of a part that [`Sink::write`] wrote, under the schema
+    /// [`crate::tables::key`]: a resumed run needs them for its keyed stages.
+    ///
+    /// # Errors
+    /// When the machine fails or the part is damaged.
+    fn read_keys(&self, path: &Path) -> Result<Batch, MachineFault>;
+
     /// Makes the data set in `folder` of all `parts`, given in key order. `late` has a row for each
     /// sample, sorted by sample, with what keyed stages said of it; it has no columns beyond the key
     /// when there is no keyed stage. Must leave `folder` either as it was or complete.
