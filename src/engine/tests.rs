@@ -1,0 +1,289 @@
+//! The engine against small stages: nothing lost, nothing twice, the same whatever the workers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use voxflow_contract::{
+    Batch, Column, ColumnType, Committed, Entry, Fault, Keyed, MachineFault, Operator, OutputFile,
+    Refusals, SampleId, Schema, SetupFault, Sink, Source, Stage, Values, key_values, tables,
+};
+
+use super::{Counters, EngineFault, Graph, Node, Options, Report, Stop, run, scan_sources};
+
+struct Numbers {
+    count: usize,
+    bytes: u64,
+}
+
+impl Source for Numbers {
+    fn output(&self) -> Schema {
+        tables::key()
+    }
+
+    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+        let entry = |i| Entry {
+            sample: SampleId::new(format!("s{i:05}")).expect("an id"),
+            category: format!("c{}", i % 3),
+            path: None,
+            bytes: self.bytes,
+            stamp: String::new(),
+        };
+        Ok((0..self.count).map(entry).collect())
+    }
+
+    fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
+        let is_bad = |e: &Entry| e.sample.as_str().ends_with('7');
+        for (row, _) in entries.iter().enumerate().filter(|(_, e)| is_bad(e)) {
+            refusals.refuse(row, Fault::new("seven", "ends with seven"));
+        }
+        let good: Vec<&Entry> = entries.iter().filter(|e| !is_bad(e)).collect();
+        let values = vec![
+            Values::utf8(good.iter().map(|e| e.sample.as_str())),
+            Values::utf8(good.iter().map(|e| &e.category)),
+            Values::fixed_binary(
+                32,
+                good.iter().map(|e| *blake3::hash(e.sample.as_str().as_bytes()).as_bytes()),
+            ),
+        ];
+        Ok(Batch::new(tables::key(), values)?)
+    }
+}
+
+/// Adds a column; panics on samples that end with `panics`, refuses those that end with `refuses`.
+struct Add {
+    column: &'static str,
+    panics: &'static str,
+    refuses: &'static str,
+    heavy: bool,
+}
+
+impl Operator for Add {
+    fn output(&self) -> Schema {
+        let mut columns = tables::key().columns().to_vec();
+        columns.push(Column::new(self.column, ColumnType::UInt64, "A number."));
+        Schema::new(self.column, 1, columns)
+    }
+
+    fn apply(&self, batch: &Batch, refusals: &mut Refusals) -> Result<Batch, Fault> {
+        let samples: Vec<&str> = batch.utf8("sample")?.values_iter().collect();
+        let ends = |s: &str, with: &str| !with.is_empty() && s.ends_with(with);
+        assert!(!samples.iter().any(|s| ends(s, self.panics)), "cannot add to this");
+        let mut kept = Vec::new();
+        for (row, sample) in samples.iter().enumerate() {
+            if ends(sample, self.refuses) {
+                refusals.refuse(row, Fault::new("unwanted", "ends badly"));
+            } else {
+                kept.push(row);
+            }
+        }
+        let mut values = key_values(batch, &kept)?;
+        values.push(Values::numbers(kept.iter().map(|&row| samples[row].len() as u64).collect()));
+        Ok(Batch::new(self.output(), values)?)
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.heavy
+    }
+}
+
+struct Halves;
+
+impl Keyed for Halves {
+    fn output(&self) -> Schema {
+        tables::split()
+    }
+
+    fn assign(&self, keys: &Batch) -> Result<Batch, Fault> {
+        let half = |row| if row < keys.rows() / 2 { "train" } else { "test" };
+        let mut values = key_values(keys, &(0..keys.rows()).collect::<Vec<_>>())?;
+        values.push(Values::utf8((0..keys.rows()).map(half)));
+        Ok(Batch::new(tables::split(), values)?)
+    }
+}
+
+/// Writes the samples of a part as lines; commits one file of `sample split columns`.
+struct Lines {
+    fails: bool,
+}
+
+impl Sink for Lines {
+    fn check(&self, _input: &Schema) -> Result<(), SetupFault> {
+        Ok(())
+    }
+
+    fn folder(&self) -> &str {
+        "dataset"
+    }
+
+    fn write(&self, path: &Path, batch: &Batch) -> Result<(), MachineFault> {
+        if self.fails {
+            return Err(MachineFault::new("the disk is full"));
+        }
+        let columns: Vec<_> = batch.schema().columns().iter().map(|c| c.name.as_str()).collect();
+        let line = |s: &str| format!("{s} {}\n", columns.join(","));
+        let text: String = batch.utf8("sample").expect("key").values_iter().map(line).collect();
+        fs::write(path, text).map_err(|e| MachineFault::io("write", path, e))
+    }
+
+    fn read_keys(&self, path: &Path) -> Result<Batch, MachineFault> {
+        let text = fs::read_to_string(path).map_err(|e| MachineFault::io("read", path, e))?;
+        let samples: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+        let values = vec![
+            Values::utf8(&samples),
+            Values::utf8(samples.iter().map(|_| "c")),
+            Values::fixed_binary(32, samples.iter().map(|_| [0u8; 32])),
+        ];
+        Ok(Batch::new(tables::key(), values).expect("keys"))
+    }
+
+    fn commit(
+        &self,
+        parts: &[PathBuf],
+        late: &Batch,
+        folder: &Path,
+    ) -> Result<Committed, MachineFault> {
+        let text: String = parts.iter().map(|p| fs::read_to_string(p).expect("a part")).collect();
+        let samples = text.lines().map(|line| line.split(' ').next().expect("a sample"));
+        let known: Vec<&str> = late.utf8("sample").expect("key").values_iter().collect();
+        assert!(samples.eq(known), "every sample is known, in order");
+        fs::create_dir_all(folder).map_err(|e| MachineFault::io("create", folder, e))?;
+        fs::write(folder.join("all"), &text).map_err(|e| MachineFault::io("write", folder, e))?;
+        let file = OutputFile {
+            path: "all".to_owned(),
+            rows: text.lines().count() as u64,
+            bytes: text.len() as u64,
+            blake3: blake3::hash(text.as_bytes()).to_hex().to_string(),
+        };
+        Ok(Committed { splits: BTreeMap::from([("all".to_owned(), file.rows)]), files: vec![file] })
+    }
+}
+
+fn node(id: &str, stage: Stage, from: &[usize]) -> Node {
+    let fingerprint = format!("fingerprint of {id}");
+    Node { id: id.to_owned(), kind: id.to_owned(), stage, from: from.to_vec(), fingerprint }
+}
+
+fn add(column: &'static str, panics: &'static str, refuses: &'static str, heavy: bool) -> Stage {
+    Stage::Operator(Arc::new(Add { column, panics, refuses, heavy }))
+}
+
+/// numbers -> light -> {left, right} -> halves -> lines
+fn diamond(count: usize, fails: bool) -> Graph {
+    Graph {
+        nodes: vec![
+            node("numbers", Stage::Source(Arc::new(Numbers { count, bytes: 100_000 })), &[]),
+            node("light", add("light", "", "", false), &[0]),
+            node("left", add("left", "33", "", true), &[1]),
+            node("right", add("right", "", "5", true), &[1]),
+            node("halves", Stage::Keyed(Arc::new(Halves)), &[2, 3]),
+            node("lines", Stage::Sink(Arc::new(Lines { fails })), &[2, 3, 4]),
+        ],
+    }
+}
+
+fn go(graph: &Graph, folder: &Path, workers: usize) -> Result<Report, EngineFault> {
+    go_with(graph, folder, workers, Stop::default(), Arc::new(|_, _, _| {}))
+}
+
+fn go_with(
+    graph: &Graph,
+    folder: &Path,
+    workers: usize,
+    stop: Stop,
+    task_progress: super::run::TaskProgress,
+) -> Result<Report, EngineFault> {
+    fs::create_dir_all(folder.join("one")).expect("a folder");
+    let options = Options {
+        workers,
+        memory_bytes: 16 << 20,
+        runs: folder.to_owned(),
+        run: "one".to_owned(),
+        resume: false,
+        cluster: None,
+        stop,
+        counters: Arc::new(Counters::new(graph.nodes.len())),
+        task_progress,
+    };
+    run(graph, scan_sources(graph)?, &options)
+}
+
+#[test]
+fn rows_in_are_rows_out_and_refused_for_any_number_of_workers() {
+    let mut digests = Vec::new();
+    for workers in [1, 2, 3] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let report = go(&diamond(1000, false), folder.path(), workers).expect("it runs");
+        for count in &report.stages {
+            assert_eq!(count.rows_in, count.rows_out + count.refused, "{count:?}");
+        }
+        // 100 end with 7; of 900, 10 end with 33, 100 with 5.
+        assert_eq!(report.stages[0].refused, 100);
+        assert_eq!(report.stages[2].refused, 10);
+        assert_eq!(report.stages[3].refused, 100);
+        assert_eq!(report.stages[5].rows_out, 790);
+        let panics: Vec<_> = report.refusals.iter().filter(|r| r.code == "panic").collect();
+        assert_eq!(panics.len(), 10);
+        assert!(panics[0].message.contains("cannot add to this"), "{}", panics[0].message);
+        let committed = &report.committed["lines"];
+        digests.push((committed.files[0].blake3.clone(), report.refusals.len()));
+    }
+    assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "{digests:?}");
+}
+
+#[test]
+fn a_failing_disk_stops_the_run_and_a_second_run_ends_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fault = go(&diamond(500, true), folder.path(), 2).expect_err("the disk is full");
+    assert!(fault.to_string().contains("the disk is full"), "{fault}");
+    let report = go(&diamond(500, false), folder.path(), 2).expect("it runs");
+    assert_eq!(report.stages[5].rows_out, 395);
+    let again = go(&diamond(500, false), folder.path(), 2).expect("it runs");
+    assert_eq!(again.stages[5].reused, 395, "nothing was left to do");
+    assert_eq!(again.committed, report.committed);
+}
+
+/// Asks to stop after some batches.
+struct StopAfter {
+    stop: Stop,
+    seen: AtomicU64,
+}
+
+impl Operator for StopAfter {
+    fn output(&self) -> Schema {
+        tables::key()
+    }
+
+    fn apply(&self, batch: &Batch, _refusals: &mut Refusals) -> Result<Batch, Fault> {
+        if self.seen.fetch_add(1, Ordering::SeqCst) == 3 {
+            self.stop.request();
+        }
+        Ok(batch.clone())
+    }
+}
+
+#[test]
+fn a_stopped_run_commits_what_it_began_and_goes_on_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let build = |stop: &Stop| {
+        let mut graph = diamond(2000, false);
+        let operator = StopAfter { stop: stop.clone(), seen: AtomicU64::new(0) };
+        graph.nodes[1].stage = Stage::Operator(Arc::new(operator));
+        graph
+    };
+    let stop = Stop::default();
+    let stopped = go_with(&build(&stop), folder.path(), 2, stop, Arc::new(|_, _, _| {}));
+    let Err(EngineFault::Stopped { committed, parts }) = stopped else { panic!("{stopped:?}") };
+    assert!(0 < committed && committed < parts, "{committed} of {parts}");
+    let report = go(&build(&Stop::default()), folder.path(), 2).expect("it runs");
+    let lines = &report.stages[5];
+    assert_eq!(lines.rows_out, 1580);
+    assert!(0 < lines.reused && lines.reused < 1580, "{lines:?}");
+
+    let fresh = tempfile::tempdir().expect("a folder");
+    let undisturbed = go(&build(&Stop::default()), fresh.path(), 1).expect("it runs");
+    assert_eq!(undisturbed.committed, report.committed);
+    assert_eq!(undisturbed.refusals.len(), report.refusals.len());
+}

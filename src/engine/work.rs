@@ -1,0 +1,252 @@
+//! Work: what a stage does to the batch of one part, and how it is kept from doing harm.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use voxflow_contract::{
+    Batch, Fault, MachineFault, Operator, Refusals, Schema, Sink, Source, tables,
+};
+
+use super::guard::guarded;
+use super::join::samples_of;
+use super::record::part_file;
+use super::scan::Scan;
+
+/// A row that was refused: its sample, why, and at which attempt.
+pub(crate) type RefusedRow = (String, Fault, u32);
+
+/// What became of a batch.
+pub(crate) struct Worked {
+    pub(crate) rows: Batch,
+    pub(crate) refused: Vec<RefusedRow>,
+}
+
+/// What a stage does to the rows of one part.
+pub(crate) trait Work: Send + Sync {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the machine fails.
+    fn run(&self, part: u64, rows: Batch) -> Result<Worked, MachineFault>;
+
+    /// Whether it belongs in the pool.
+    fn is_heavy(&self) -> bool;
+}
+
+/// A per-sample operator.
+pub(crate) struct OperatorWork(pub(crate) Arc<dyn Operator>);
+
+impl Work for OperatorWork {
+    fn run(&self, _part: u64, rows: Batch) -> Result<Worked, MachineFault> {
+        Ok(apply(self.0.as_ref(), &rows, 1))
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.0.is_heavy()
+    }
+}
+
+/// The writing half of a sink: a part goes to disk, nothing goes on.
+pub(crate) struct SinkWork {
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) folder: PathBuf,
+}
+
+impl Work for SinkWork {
+    fn run(&self, part: u64, rows: Batch) -> Result<Worked, MachineFault> {
+        if !rows.is_empty() {
+            let path = part_file(&self.folder, part);
+            guarded(|| self.sink.write(&path, &rows)).unwrap_or_else(|panic| {
+                Err(MachineFault::new(format!("the sink panicked: {panic}")))
+            })?;
+        }
+        Ok(Worked { rows, refused: Vec::new() })
+    }
+
+    fn is_heavy(&self) -> bool {
+        true
+    }
+}
+
+/// The near half of a keyed stage: only the key columns go on.
+pub(crate) struct KeyWork;
+
+impl Work for KeyWork {
+    fn run(&self, _part: u64, rows: Batch) -> Result<Worked, MachineFault> {
+        let keys = rows.project(&tables::KEY).and_then(|keys| keys.with_schema(tables::key()));
+        let rows = keys.map_err(|e| MachineFault::new(e.to_string()))?;
+        Ok(Worked { rows, refused: Vec::new() })
+    }
+
+    fn is_heavy(&self) -> bool {
+        false
+    }
+}
+
+/// Applies an operator. A panic costs the row that caused it, not the batch: the batch is tried
+/// again row by row.
+fn apply(operator: &dyn Operator, rows: &Batch, attempt: u32) -> Worked {
+    let schema = operator.output();
+    if rows.is_empty() {
+        return Worked { rows: Batch::empty(schema), refused: Vec::new() };
+    }
+    let mut refusals = Refusals::default();
+    match guarded(|| operator.apply(rows, &mut refusals)) {
+        Ok(Ok(out)) => check(rows, out, refusals, attempt),
+        Ok(Err(fault)) => refuse_all(rows, schema, &fault, attempt),
+        Err(panic) if rows.rows() == 1 => refuse_all(
+            rows,
+            schema,
+            &Fault::new("panic", format!("the operator panicked: {panic}")),
+            attempt,
+        ),
+        Err(_) => {
+            row_by_row(rows.rows(), schema, |i| apply(operator, &rows.slice(i, 1), attempt + 1))
+        }
+    }
+}
+
+fn row_by_row(rows: usize, schema: Schema, apply: impl Fn(usize) -> Worked) -> Worked {
+    let (mut batches, mut refused) = (Vec::new(), Vec::new());
+    for i in 0..rows {
+        let worked = apply(i);
+        batches.push(worked.rows);
+        refused.extend(worked.refused);
+    }
+    let joined = Batch::concat(&batches).ok().flatten();
+    Worked { rows: joined.unwrap_or_else(|| Batch::empty(schema)), refused }
+}
+
+/// Holds the operator to its word: one row out for each row that it did not refuse, in order.
+fn check(rows: &Batch, out: Batch, refusals: Refusals, attempt: u32) -> Worked {
+    let schema = out.schema().clone();
+    let mut faults: Vec<Option<Fault>> = vec![None; rows.rows()];
+    for (row, fault) in refusals.into_rows() {
+        if let Some(slot) = faults.get_mut(row) {
+            slot.get_or_insert(fault);
+        }
+    }
+    let (Ok(before), Ok(after)) = (samples_of(rows), samples_of(&out)) else {
+        return refuse_all(
+            rows,
+            schema,
+            &Fault::new("contract", "a key column is missing"),
+            attempt,
+        );
+    };
+    let kept = before.iter().zip(&faults).filter(|(_, fault)| fault.is_none()).map(|(s, _)| s);
+    if !kept.eq(after.iter()) {
+        let message =
+            format!("the operator gave {} rows that do not match its refusals", after.len());
+        return refuse_all(rows, schema, &Fault::new("contract", message), attempt);
+    }
+    let refused =
+        before.iter().zip(faults).filter_map(|(s, f)| Some(((*s).to_owned(), f?, attempt)));
+    let refused = refused.collect();
+    Worked { rows: out, refused }
+}
+
+fn refuse_all(rows: &Batch, schema: Schema, fault: &Fault, attempt: u32) -> Worked {
+    let samples = samples_of(rows).unwrap_or_default();
+    let refused = samples.iter().map(|s| ((*s).to_owned(), fault.clone(), attempt)).collect();
+    Worked { rows: Batch::empty(schema), refused }
+}
+
+/// Reads one part of a source, with the same care as an operator.
+pub(crate) fn open_part(source: &dyn Source, scan: &Scan, part: u64) -> Worked {
+    let range = scan.parts[part as usize].entries.clone();
+    open_entries(source, &scan.entries[range], 1)
+}
+
+fn open_entries(source: &dyn Source, entries: &[voxflow_contract::Entry], attempt: u32) -> Worked {
+    let schema = source.output();
+    let refuse = |fault: &Fault| {
+        let row = |e: &voxflow_contract::Entry| (e.sample.to_string(), fault.clone(), attempt);
+        let refused = entries.iter().map(row).collect();
+        Worked { rows: Batch::empty(schema.clone()), refused }
+    };
+    let mut refusals = Refusals::default();
+    match guarded(|| source.open(entries, &mut refusals)) {
+        Ok(Ok(rows)) => {
+            let name = |(row, fault): (usize, Fault)| {
+                entries.get(row).map(|e| (e.sample.to_string(), fault, attempt))
+            };
+            let refused: Vec<_> = refusals.into_rows().into_iter().filter_map(name).collect();
+            if rows.rows() + refused.len() == entries.len() {
+                return Worked { rows, refused };
+            }
+            refuse(&Fault::new(
+                "contract",
+                "the source gave another number of rows than it was asked for",
+            ))
+        }
+        Ok(Err(fault)) => refuse(&fault),
+        Err(panic) if entries.len() == 1 => {
+            refuse(&Fault::new("panic", format!("the source panicked: {panic}")))
+        }
+        Err(_) => row_by_row(entries.len(), schema.clone(), |i| {
+            open_entries(source, &entries[i..=i], attempt + 1)
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use voxflow_contract::Values;
+
+    struct Fussy;
+
+    impl Operator for Fussy {
+        fn output(&self) -> Schema {
+            tables::key()
+        }
+
+        fn apply(&self, batch: &Batch, refusals: &mut Refusals) -> Result<Batch, Fault> {
+            let samples = samples_of(batch)?;
+            assert!(!samples.contains(&"panics"), "cannot bear it");
+            let odd = |i: &usize| samples[*i] == "odd";
+            (0..samples.len())
+                .filter(odd)
+                .for_each(|i| refusals.refuse(i, Fault::new("odd", "is odd")));
+            Ok(batch.gather(&(0..samples.len()).filter(|i| !odd(i)).collect::<Vec<_>>()))
+        }
+    }
+
+    fn keys(samples: &[&str]) -> Batch {
+        let values = vec![
+            Values::utf8(samples),
+            Values::utf8(samples.iter().map(|_| "c")),
+            Values::fixed_binary(32, samples.iter().map(|_| [0u8; 32])),
+        ];
+        Batch::new(tables::key(), values).expect("key columns")
+    }
+
+    #[test]
+    fn a_panicking_row_is_refused_alone() {
+        let worked = apply(&Fussy, &keys(&["a", "panics", "odd", "z"]), 1);
+        assert_eq!(samples_of(&worked.rows).expect("samples"), ["a", "z"]);
+        let codes: Vec<_> =
+            worked.refused.iter().map(|(s, f, n)| (s.as_str(), f.code, *n)).collect();
+        assert_eq!(codes, [("panics", "panic", 2), ("odd", "odd", 2)]);
+    }
+
+    struct Liar;
+
+    impl Operator for Liar {
+        fn output(&self) -> Schema {
+            tables::key()
+        }
+
+        fn apply(&self, batch: &Batch, _refusals: &mut Refusals) -> Result<Batch, Fault> {
+            Ok(batch.slice(0, 1))
+        }
+    }
+
+    #[test]
+    fn rows_that_vanish_are_noticed() {
+        let worked = apply(&Liar, &keys(&["a", "b"]), 1);
+        assert!(worked.rows.is_empty());
+        assert!(worked.refused.iter().all(|(_, fault, _)| fault.code == "contract"));
+    }
+}
