@@ -1,0 +1,568 @@
+//! The command line, as types only: what can be asked for. What is done with it is in `commands`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// From raw 3D data sets to a trained reconstruction network, as one dataflow.
+#[derive(Debug, Parser)]
+#[command(name = "voxflow", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  voxflow run pipelines/quickstart.toml        prepare, train and evaluate, end to end
+  voxflow plan pipelines/quickstart.toml       what that would do
+  voxflow operators voxelize                   the manual of one operator
+  voxflow inspect chair.binvox                 what is in a file")]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// Folder that holds runs and stored rows
+    #[arg(long, global = true, env = "VOXFLOW_HOME", default_value = ".voxflow")]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub home: PathBuf,
+    /// Catalogue of data sets [default: datasets.toml here or in a folder above]
+    #[arg(long, global = true, env = "VOXFLOW_CATALOGUE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub catalogue: Option<PathBuf>,
+    /// Say more on stderr; twice for all of it
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline: prepare, train, evaluate
+    Run(RunArgs),
+    /// Show what a pipeline would do, without doing it
+    Plan(PlanArgs),
+    /// List what a stage can be, or show the manual of one
+    Operators(OperatorsArgs),
+    /// List, show or make data sets
+    Datasets(DatasetsArgs),
+    /// Show what is in a file: mesh, grid, picture, table, checkpoint
+    Inspect(InspectArgs),
+    /// Turn a mesh into a grid, or a file into another format
+    Convert(ConvertArgs),
+    /// Render views of a mesh, with their cameras
+    Render(RenderArgs),
+    /// Print a JSON Schema for editors
+    Schema(SchemaArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+}
+
+/// Form of what is printed on stdout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Live lines on a terminal, nothing elsewhere.
+    #[default]
+    Auto,
+    /// Nothing.
+    Never,
+    /// Plain lines, now and then, wherever stderr goes.
+    Plain,
+}
+
+/// Where networks are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// CUDA where it is built in and a driver loads, then a real GPU, then the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU by Vulkan, Metal or DirectX.
+    Wgpu,
+    /// An NVIDIA GPU by CUDA.
+    Cuda,
+}
+
+impl Device {
+    /// The name in pipelines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Wgpu => "wgpu",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+/// How many refused samples a run may have and still succeed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Allowance {
+    /// So many.
+    Rows(u64),
+    /// So many of a hundred.
+    Percent(f64),
+}
+
+impl Allowance {
+    /// Whether `refused` of `rows` samples may be refused.
+    pub fn allows(self, refused: u64, rows: u64) -> bool {
+        match self {
+            Self::Rows(allowed) => refused <= allowed,
+            Self::Percent(percent) => refused as f64 * 100.0 <= percent * rows as f64,
+        }
+    }
+}
+
+impl FromStr for Allowance {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is neither a number of samples nor a share like `1.5%`");
+        let Some(percent) = text.strip_suffix('%') else {
+            return text.parse().map(Self::Rows).map_err(|_| wrong());
+        };
+        let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
+        if (0.0..=100.0).contains(&percent) { Ok(Self::Percent(percent)) } else { Err(wrong()) }
+    }
+}
+
+impl std::fmt::Display for Allowance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rows(rows) => write!(f, "{rows}"),
+            Self::Percent(percent) => write!(f, "{percent} %"),
+        }
+    }
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow run pipelines/quickstart.toml
+  voxflow run pipelines/quickstart.toml --set count=2000 --set epochs=50 --device wgpu
+  voxflow run pipelines/meshes-to-voxels.toml --set root=~/meshes --allow-refused 1%
+  voxflow run pipelines/quickstart.toml --resume
+  voxflow run pipelines/quickstart.toml --format json | tail -n 1
+
+Exit codes: 0 success, 10-19 set-up (nothing was read), 20 more samples refused than allowed,
+30-34 machine or interruption (what was committed stays; --resume goes on).")]
+pub struct RunArgs {
+    /// Pipeline to run
+    #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub pipeline: PathBuf,
+    /// Set a parameter of the pipeline (`name=value`) or of a stage (`stage.key=value`)
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Worker threads [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Bytes of rows that may be in flight at once, such as 512MiB or 2G
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
+    pub memory: u64,
+    /// Go on with the latest run of this pipeline, or with the run named
+    #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
+    pub resume: Option<Option<String>>,
+    /// Refused samples that are let pass: a number, or a share like 1%
+    #[arg(long, value_name = "N|P%", default_value = "0")]
+    pub allow_refused: Allowance,
+    /// File with one `host:port` a line: the processes of a cluster
+    #[arg(long, value_name = "FILE", requires = "process", value_hint = ValueHint::FilePath)]
+    pub hosts: Option<PathBuf>,
+    /// Number of this process in the hosts file, from 0
+    #[arg(long, value_name = "I", requires = "hosts")]
+    pub process: Option<usize>,
+    /// Form of the report on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Show no progress; the same as --progress never
+    #[arg(short, long, conflicts_with = "progress")]
+    pub quiet: bool,
+    /// How progress is shown on stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub progress: Progress,
+    /// Device of every stage that has one, whatever the pipeline says
+    #[arg(long, value_enum)]
+    pub device: Option<Device>,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow plan pipelines/quickstart.toml
+  voxflow plan pipelines/meshes-to-voxels.toml --set root=data/meshes --format json
+
+Exit codes: 0 the plan is good, 10-19 it is not.")]
+pub struct PlanArgs {
+    /// Pipeline to look at
+    #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub pipeline: PathBuf,
+    /// Set a parameter of the pipeline (`name=value`) or of a stage (`stage.key=value`)
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Device of every stage that has one, whatever the pipeline says
+    #[arg(long, value_enum)]
+    pub device: Option<Device>,
+    /// Form of the plan on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `operators`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow operators
+  voxflow operators voxelize
+  voxflow operators voxelize --format json")]
+pub struct OperatorsArgs {
+    /// Show the manual of this one
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Form of the list or manual on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `datasets`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow datasets list
+  voxflow datasets show modelnet40
+  voxflow datasets synth /tmp/solids --layout modelnet40 --classes chair,table --count 20")]
+pub struct DatasetsArgs {
+    /// What to do with data sets.
+    #[command(subcommand)]
+    pub command: DatasetsCommand,
+}
+
+/// What can be done with data sets.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DatasetsCommand {
+    /// List the catalogue
+    #[command(
+        after_help = "Examples:\n  voxflow datasets list\n  voxflow datasets list --format json"
+    )]
+    List {
+        /// Form of the list on stdout
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Show one entry of the catalogue
+    #[command(after_help = "Examples:\n  voxflow datasets show modelnet40")]
+    Show {
+        /// Id of the data set
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Form of the entry on stdout
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Write procedural solids as files, in the layout of a data set
+    Synth(SynthArgs),
+}
+
+/// Arguments of `datasets synth`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow datasets synth /tmp/solids --layout modelnet40 --classes chair,table --count 20
+  voxflow datasets synth /tmp/solids --layout meshes --count 100 --seed 7")]
+pub struct SynthArgs {
+    /// Folder to write to
+    #[arg(value_name = "OUT", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Layout of the files
+    #[arg(long, value_enum, default_value_t)]
+    pub layout: SynthLayout,
+    /// Classes, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub classes: Vec<String>,
+    /// Objects in all, dealt to the classes in turn
+    #[arg(long, value_name = "N", default_value_t = 80)]
+    pub count: u64,
+    /// Seed of the shapes
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Layouts that solids can be written in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SynthLayout {
+    /// `<class>/{train,test}/<class>_NNNN.off`.
+    Modelnet40,
+    /// `<class>/<class>_NNNN.obj`.
+    #[default]
+    Meshes,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow inspect chair.obj
+  voxflow inspect model.binvox
+  voxflow inspect .voxflow/runs/latest/dataset/train/part-00000.parquet --rows 5
+  voxflow inspect .voxflow/runs/latest/train/checkpoint")]
+pub struct InspectArgs {
+    /// Mesh, binvox, npy, PNG, JPEG or Parquet file, or a checkpoint folder
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub file: PathBuf,
+    /// Form of the report on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Rows of a table that are shown
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub rows: usize,
+    /// Draw no pictures
+    #[arg(long)]
+    pub no_picture: bool,
+}
+
+/// How cells of a grid are decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum FillChoice {
+    /// Every cell that a triangle touches.
+    #[default]
+    Surface,
+    /// The surface and everything it encloses.
+    Solid,
+}
+
+/// Where the grid lies about the mesh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum FitChoice {
+    /// As the program `binvox` does it.
+    #[default]
+    Binvox,
+    /// The mesh in the middle of the grid.
+    Centered,
+    /// The unit cube about the origin, whatever the mesh.
+    #[value(name = "unit_cube")]
+    UnitCube,
+}
+
+/// Arguments of `convert`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow convert chair.obj chair.binvox --resolution 32
+  voxflow convert chair.off chair.npy --resolution 64 --fill solid --fit centered
+  voxflow convert chair.obj chair.ply
+  voxflow convert model.binvox model.npy")]
+pub struct ConvertArgs {
+    /// Mesh (off, obj, ply, stl), binvox or npy file to read
+    #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
+    pub input: PathBuf,
+    /// File to write; its extension says the format
+    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// Cells along each axis, for mesh to grid
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub resolution: u32,
+    /// How cells are decided, for mesh to grid
+    #[arg(long, value_enum, default_value_t)]
+    pub fill: FillChoice,
+    /// Where the grid lies about the mesh, for mesh to grid
+    #[arg(long, value_enum, default_value_t)]
+    pub fit: FitChoice,
+}
+
+/// Where cameras stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum RigChoice {
+    /// Twelve cameras, elevation 30 degrees, azimuth every 30 degrees.
+    #[default]
+    Mvcnn12,
+    /// Cameras drawn at random.
+    Random,
+}
+
+/// Arguments of `render`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow render chair.obj -o views
+  voxflow render chair.obj -o views --rig random --views 24 --size 224 --seed 3")]
+pub struct RenderArgs {
+    /// Mesh to render; it is centred and scaled first
+    #[arg(value_name = "MESH", value_hint = ValueHint::FilePath)]
+    pub mesh: PathBuf,
+    /// Folder for `000.png`, ... and `cameras.json`
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Where cameras stand
+    #[arg(long, value_enum, default_value_t)]
+    pub rig: RigChoice,
+    /// Cameras of the random rig
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub views: u32,
+    /// Width and height of each picture in pixels
+    #[arg(long, value_name = "N", default_value_t = 224)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=2048))]
+    pub size: u32,
+    /// Shading
+    #[arg(long, value_enum, default_value_t)]
+    pub shading: ShadingChoice,
+    /// Axis of the mesh that points up
+    #[arg(long, value_enum, default_value_t)]
+    pub up: UpChoice,
+    /// Seed of the random rig
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Which axis of a mesh points up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum UpChoice {
+    /// ShapeNet and most files.
+    #[default]
+    Y,
+    /// ModelNet and most CAD programs.
+    Z,
+}
+
+/// How surfaces are shaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ShadingChoice {
+    /// One normal a triangle.
+    #[default]
+    Flat,
+    /// Normals averaged over the triangles of each vertex.
+    Smooth,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow schema pipeline > pipeline.schema.json
+  voxflow schema datasets > datasets.schema.json
+
+In a pipeline, `#:schema ../pipeline.schema.json` on the first line switches it on in editors that
+use taplo.")]
+pub struct SchemaArgs {
+    /// What to describe
+    #[arg(value_enum)]
+    pub subject: SchemaSubject,
+}
+
+/// What there is a schema of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaSubject {
+    /// `pipelines/*.toml`.
+    Pipeline,
+    /// `datasets.toml`.
+    Datasets,
+    /// The parameters of every operator, by name.
+    Operators,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow completions bash > ~/.local/share/bash-completion/completions/voxflow
+  voxflow completions zsh > ~/.zfunc/_voxflow")]
+pub struct CompletionsArgs {
+    /// Shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Reads a number of bytes: `1048576`, `512MiB`, `512M`, `2G`, `1.5GiB`, `100kB`. A bare letter is
+/// binary: `2G` is 2^31 bytes; `2GB` is 2·10^9.
+///
+/// # Errors
+/// When the text is no such number, or the number is zero.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size; write it like 512MiB or 2G");
+    let trimmed = text.trim();
+    let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(split);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let power = match unit.chars().next() {
+        None | Some('b') => 0,
+        Some('k') => 1,
+        Some('m') => 2,
+        Some('g') => 3,
+        Some('t') => 4,
+        Some(_) => return Err(wrong()),
+    };
+    let base: f64 = match unit.get(1..).unwrap_or_default() {
+        "" | "ib" => 1024.0,
+        "b" => 1000.0,
+        _ => return Err(wrong()),
+    };
+    let bytes = (number * base.powi(power)).round();
+    if (1.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_that_parse() {
+        check(&Cli::command());
+    }
+
+    fn check(command: &clap::Command) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.starts_with("Examples:"), "{} has no examples", command.get_name());
+        for line in help.lines().filter_map(|line| line.strip_prefix("  voxflow ")) {
+            let line = line.split(['>', '|']).next().unwrap_or_default();
+            let line = line.split("   ").next().unwrap_or_default();
+            let words = std::iter::once("voxflow").chain(line.split_whitespace());
+            Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+        command.get_subcommands().filter(|c| c.get_name() != "help").for_each(check);
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(parse_bytes("512MiB"), Ok(512 << 20));
+        assert_eq!(parse_bytes("2G"), Ok(2 << 30));
+        assert_eq!(parse_bytes("2GB"), Ok(2_000_000_000));
+        assert_eq!(parse_bytes("77"), Ok(77));
+        assert_eq!(parse_bytes("1.5k"), Ok(1536));
+        for wrong in ["", "G", "0", "1X", "2GIB!", "-1"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn allowances_are_read_and_kept() {
+        assert_eq!("3".parse(), Ok(Allowance::Rows(3)));
+        assert_eq!("1.5%".parse(), Ok(Allowance::Percent(1.5)));
+        assert!("x".parse::<Allowance>().is_err() && "101%".parse::<Allowance>().is_err());
+        assert!(Allowance::Rows(3).allows(3, 3) && !Allowance::Rows(3).allows(4, 9));
+        assert!(Allowance::Percent(10.0).allows(1, 10) && !Allowance::Percent(10.0).allows(2, 10));
+    }
+}

@@ -1,0 +1,153 @@
+//! `voxflow convert`: mesh to grid, and between formats of meshes and of grids.
+
+use std::path::Path;
+
+use voxflow_contract::{Fill, VoxelGrid};
+use voxflow_formats::npy::{NpyArray, NpyData};
+use voxflow_formats::{DecodedMesh, MeshFormat, binvox, decode_mesh, encode_mesh, npy};
+use voxflow_geometry::{Fit, voxelize_mesh};
+
+use crate::cli::{ConvertArgs, FillChoice, FitChoice};
+use crate::error::Error;
+use crate::{output_file, terminal};
+
+/// Converts a file; the extensions say from what to what.
+///
+/// # Errors
+/// When the formats are unknown or cannot be converted, the input is bad, or the disk fails.
+pub fn convert(args: &ConvertArgs) -> Result<(), Error> {
+    let (from, to) = (Form::of("IN", &args.input)?, Form::of("OUT", &args.output)?);
+    let (bytes, done) = match (from, to) {
+        (Form::Mesh(_), Form::Mesh(format)) => {
+            let mesh = read_mesh(&args.input)?.mesh;
+            let (vertices, triangles) = (mesh.vertices.len(), mesh.triangles.len());
+            let done = format!("{vertices} vertices, {triangles} triangles");
+            (encode_mesh(format, &mesh), done)
+        }
+        (Form::Mesh(_), grid_form) => encode_grid(grid_form, &voxelize(args)?),
+        (_, Form::Mesh(_)) => {
+            let hint = "grids become binvox or npy; meshes become any of the formats";
+            return Err(Error::argument("OUT", "a grid cannot be turned into a mesh", hint));
+        }
+        (_, grid_form) => encode_grid(grid_form, &read_grid(&args.input)?),
+    };
+    output_file::write(&args.output, &bytes)?;
+    terminal::print(&format!("{}: {done}\n", args.output.display()))
+}
+
+/// What a file holds, by its extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Mesh(MeshFormat),
+    Binvox,
+    Npy,
+}
+
+impl Form {
+    fn of(argument: &str, path: &Path) -> Result<Self, Error> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        match extension.as_str() {
+            "binvox" => Ok(Self::Binvox),
+            "npy" => Ok(Self::Npy),
+            other => MeshFormat::from_extension(other).map(Self::Mesh).ok_or_else(|| {
+                let message = format!("unknown extension `{other}`: {}", path.display());
+                let mut known: Vec<_> = MeshFormat::ALL.iter().map(|f| f.extension()).collect();
+                known.extend(["binvox", "npy"]);
+                Error::argument(argument, message, format!("known: {}", known.join(", ")))
+            }),
+        }
+    }
+}
+
+/// Reads a mesh of any format.
+///
+/// # Errors
+/// When the extension is none of a mesh, the file cannot be read, or is not of its format.
+pub fn read_mesh(path: &Path) -> Result<DecodedMesh, Error> {
+    let Form::Mesh(format) = Form::of("IN", path)? else {
+        return Err(Error::argument("IN", format!("this is no mesh: {}", path.display()), ""));
+    };
+    let bytes = read(path)?;
+    decode_mesh(format, &bytes).map_err(|e| Error::input("decode", path, e))
+}
+
+/// Reads a file whole.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|e| Error::input("read", path, e))
+}
+
+/// The grid an array of truth values or bytes holds; `None` when its shape is no cube. It lies in the
+/// unit cube at the origin, as the array does not say where.
+pub fn grid_of_array(array: &NpyArray) -> Option<VoxelGrid> {
+    let [resolution, height, depth] = array.shape[..] else { return None };
+    let is_cube = resolution == height && resolution == depth;
+    if !is_cube || resolution == 0 || resolution > VoxelGrid::MAX_RESOLUTION {
+        return None;
+    }
+    let mut grid = VoxelGrid::empty(resolution, [0.0; 3], 1.0, Fill::Unknown);
+    let mut take = |occupied: &mut dyn Iterator<Item = bool>| {
+        occupied.enumerate().filter(|(_, is)| *is).for_each(|(index, _)| grid.set_index(index));
+    };
+    match &array.data {
+        NpyData::Bool(values) => take(&mut values.iter().copied()),
+        NpyData::U8(values) => take(&mut values.iter().map(|value| *value > 0)),
+        NpyData::F32(values) => take(&mut values.iter().map(|value| *value >= 0.5)),
+        NpyData::F64(values) => take(&mut values.iter().map(|value| *value >= 0.5)),
+        _ => return None,
+    }
+    Some(grid)
+}
+
+fn read_grid(path: &Path) -> Result<VoxelGrid, Error> {
+    let bytes = read(path)?;
+    if Form::of("IN", path)? == Form::Binvox {
+        return binvox::decode(&bytes).map_err(|e| Error::input("decode", path, e));
+    }
+    let array = npy::decode(&bytes).map_err(|e| Error::input("decode", path, e))?;
+    grid_of_array(&array).ok_or_else(|| {
+        let message = format!("an array of shape {:?} is no cubic occupancy grid", array.shape);
+        Error::input("convert", path, message)
+    })
+}
+
+fn voxelize(args: &ConvertArgs) -> Result<VoxelGrid, Error> {
+    let decoded = read_mesh(&args.input)?;
+    let fill = match args.fill {
+        FillChoice::Surface => Fill::Surface,
+        FillChoice::Solid => Fill::Solid,
+    };
+    let fit = match args.fit {
+        FitChoice::Binvox => Fit::Binvox,
+        FitChoice::Centered => Fit::Centered,
+        FitChoice::UnitCube => Fit::UnitCube,
+    };
+    voxelize_mesh(&decoded.mesh, args.resolution as usize, fill, fit)
+        .map_err(|fault| Error::input("voxelize", &args.input, fault.message))
+}
+
+fn encode_grid(form: Form, grid: &VoxelGrid) -> (Vec<u8>, String) {
+    let bytes = match form {
+        Form::Npy => npy::encode(&npy::from_grid(grid)),
+        _ => binvox::encode(grid),
+    };
+    let (n, occupied) = (grid.resolution, terminal::thousands(grid.occupied() as u64));
+    (bytes, format!("{n}^3 cells, {occupied} occupied"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_become_grids_where_they_are_cubes() {
+        let array =
+            NpyArray { shape: vec![2, 2, 2], data: NpyData::U8(vec![0, 0, 0, 0, 0, 0, 1, 0]) };
+        let grid = grid_of_array(&array).expect("a cube");
+        assert!(grid.get(1, 1, 0) && grid.occupied() == 1);
+        let flat = NpyArray { shape: vec![4, 2], data: NpyData::U8(vec![0; 8]) };
+        assert!(grid_of_array(&flat).is_none());
+    }
+}

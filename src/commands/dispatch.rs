@@ -1,0 +1,26 @@
+//! From a parsed command line to the command it asks for.
+
+use crate::cli::{Cli, Command};
+use crate::commands;
+use crate::error::Error;
+use crate::exit_code;
+
+/// Does what was asked for, and gives the exit code.
+///
+/// # Errors
+/// Whatever goes wrong; [`Error::exit_code`] says how the process should end.
+pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
+    let Cli { global, command } = cli;
+    let done = match command {
+        Command::Run(args) => return commands::run::run(args, global),
+        Command::Plan(args) => commands::plan::plan(args, global),
+        Command::Operators(args) => commands::operators::operators(args),
+        Command::Datasets(args) => commands::datasets::datasets(args, global),
+        Command::Inspect(args) => commands::inspect::inspect(args),
+        Command::Convert(args) => commands::convert::convert(args),
+        Command::Render(args) => commands::render::render(args),
+        Command::Schema(args) => commands::schema::schema(args),
+        Command::Completions(args) => commands::completions::completions(args),
+    };
+    done.map(|()| exit_code::SUCCESS)
+}

@@ -1,0 +1,14 @@
+//! The commands, one a file: each reads its arguments, does its work, and prints.
+
+pub mod completions;
+pub mod convert;
+pub mod datasets;
+pub mod dispatch;
+pub mod inspect;
+pub mod operators;
+pub mod plan;
+pub mod render;
+pub mod run;
+pub mod schema;
+
+pub use dispatch::dispatch;

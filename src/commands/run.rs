@@ -1,0 +1,325 @@
+//! `voxflow run`: runs a pipeline and says what came of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use voxflow_contract::Batch;
+
+use crate::cli::{self, Format, GlobalArgs, RunArgs};
+use crate::engine::{
+    Cluster, Counters, EngineFault, Graph, Node, Options, Report, Scan, Stop, install_panic_hook,
+    run as run_graph, scan_sources,
+};
+use crate::error::Error;
+use crate::exit_code;
+use crate::pipeline::{Plan, Settings};
+use crate::progress::{Progress, StageLine};
+use crate::run_folder;
+
+/// Runs a pipeline; gives the exit code.
+///
+/// # Errors
+/// Says what is wrong, or what stopped the run.
+pub fn run(args: &RunArgs, global: &GlobalArgs) -> Result<u8, Error> {
+    let begun = Instant::now();
+    let plan = Plan::load(&args.pipeline, &settings(args, global))?;
+    let cluster = cluster(args)?;
+    let graph = graph_of(&plan);
+    let scans = scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
+    let runs = global.home.join("runs");
+    let run = match &args.resume {
+        Some(named) => run_folder::find(&runs, &plan, named.as_deref())?,
+        None if args.process.unwrap_or(0) == 0 => run_folder::create(&runs, &plan)?,
+        // The first process makes the folder and says which it is.
+        None => String::new(),
+    };
+    install_panic_hook(i32::from(exit_code::PEER));
+    let counters = Arc::new(Counters::new(graph.nodes.len()));
+    let how = if args.quiet { cli::Progress::Never } else { args.progress };
+    let progress = Progress::start(how, stage_lines(&graph, &scans), Arc::clone(&counters));
+    let options = Options {
+        workers: workers(args),
+        memory_bytes: args.memory,
+        runs,
+        run: run.clone(),
+        resume: args.resume.is_some(),
+        cluster,
+        stop: stop_on_signal()?,
+        counters,
+        task_progress: progress.of_tasks(),
+    };
+    let result = run_graph(&graph, scans, &options);
+    drop(progress);
+    let report = result.map_err(|fault| explain(fault, &run))?;
+    if !report.is_first {
+        return Ok(exit_code::SUCCESS);
+    }
+    finish(args, &plan, &run, &report, begun)
+}
+
+fn settings(args: &RunArgs, global: &GlobalArgs) -> Settings {
+    Settings {
+        set: args.set.clone(),
+        device: args.device.map(|device| device.name().to_owned()),
+        catalogue: global.catalogue.clone(),
+    }
+}
+
+fn workers(args: &RunArgs) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    args.workers.map_or_else(cores, usize::from)
+}
+
+/// The graph of a plan.
+pub fn graph_of(plan: &Plan) -> Graph {
+    let node = |stage: &crate::pipeline::PlannedStage| Node {
+        id: stage.id.clone(),
+        kind: stage.kind.name().to_owned(),
+        stage: stage.stage.clone(),
+        from: stage.from.clone(),
+        fingerprint: stage.fingerprint.clone(),
+    };
+    Graph { nodes: plan.stages.iter().map(node).collect() }
+}
+
+fn stage_lines(graph: &Graph, scans: &BTreeMap<usize, Scan>) -> Vec<StageLine> {
+    let tasks = graph.tasks();
+    let line = |(i, node): (usize, &Node)| StageLine {
+        id: node.id.clone(),
+        samples: (!tasks.contains(&i))
+            .then(|| scans.get(&graph.root(i)).map_or(0, |scan| scan.entries.len() as u64)),
+        is_sink: graph.sinks().contains(&i),
+    };
+    graph.nodes.iter().enumerate().map(line).collect()
+}
+
+/// The cluster that `--hosts` and `--process` describe.
+fn cluster(args: &RunArgs) -> Result<Option<Cluster>, Error> {
+    let (Some(file), Some(process)) = (&args.hosts, args.process) else { return Ok(None) };
+    let text = fs::read_to_string(file).map_err(|e| Error::input("read", file, e))?;
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let addresses: Vec<String> = lines.map(str::to_owned).collect();
+    let has_port = |address: &String| {
+        address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    };
+    if let Some(wrong) = addresses.iter().find(|address| !has_port(address)) {
+        let message = format!("`{wrong}` is not `host:port`: {}", file.display());
+        return Err(Error::Cluster { message });
+    }
+    if process >= addresses.len() {
+        let message = format!(
+            "--process {process} is not one of the {} processes (0 to {}) of {}",
+            addresses.len(),
+            addresses.len().saturating_sub(1),
+            file.display()
+        );
+        return Err(Error::Cluster { message });
+    }
+    let lost_peer_exit_code = i32::from(exit_code::PEER);
+    Ok((addresses.len() > 1).then_some(Cluster { process, addresses, lost_peer_exit_code }))
+}
+
+/// The first signal asks to finish and commit what was begun, the second ends the process.
+fn stop_on_signal() -> Result<Stop, Error> {
+    let stop = Stop::default();
+    let (asked, signals) = (stop.clone(), AtomicU32::new(0));
+    let handler = move || {
+        if signals.fetch_add(1, Ordering::SeqCst) == 0 {
+            eprintln!("stopping: finishing and committing what was begun (again to stop at once)");
+            asked.request();
+        } else {
+            std::process::exit(i32::from(exit_code::INTERRUPTED));
+        }
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|e| Error::Memory { message: format!("cannot listen for signals: {e}") })?;
+    Ok(stop)
+}
+
+/// What stopped the engine, as the program's error.
+fn explain(fault: EngineFault, run: &str) -> Error {
+    match fault {
+        EngineFault::Setup { stage, fault } if run.is_empty() => {
+            Error::DataMissing { stage, fault }
+        }
+        EngineFault::Setup { stage, fault } => Error::Setup { stage, fault },
+        EngineFault::Machine { fault, .. } if fault.source.is_some() => Error::Disk { fault },
+        EngineFault::Machine { stage, fault } => {
+            Error::Device { message: format!("stage `{stage}`: {fault}") }
+        }
+        EngineFault::Stopped { .. } | EngineFault::TaskStopped { .. } => {
+            Error::Interrupted { run: run.to_owned() }
+        }
+        EngineFault::Peer(message) => Error::Cluster { message },
+        other => Error::Run { message: other.to_string() },
+    }
+}
+
+fn finish(
+    args: &RunArgs,
+    plan: &Plan,
+    run: &str,
+    report: &Report,
+    begun: Instant,
+) -> Result<u8, Error> {
+    run_folder::write_tables(&report.folder, plan, report)?;
+    let summary = summary(plan, report, begun);
+    let text = serde_json::to_vec_pretty(&summary).unwrap_or_default();
+    run_folder::write(&report.folder.join("report.json"), &text)?;
+    match args.format {
+        Format::Json => crate::terminal::print(&format!("{summary}\n")),
+        Format::Text => crate::terminal::print(&text_report(plan, run, report, &summary)),
+    }?;
+    let (rows, refused) = (samples(plan, report), refused_samples(report));
+    if args.allow_refused.allows(refused, rows) {
+        return Ok(exit_code::SUCCESS);
+    }
+    Err(Error::Refused {
+        refused,
+        rows,
+        allowed: args.allow_refused.to_string(),
+        table: report.folder.join("refusal.parquet"),
+    })
+}
+
+/// Samples that all sources listed.
+fn samples(plan: &Plan, report: &Report) -> u64 {
+    let counts = plan.stages.iter().zip(&report.stages);
+    counts.filter(|(stage, _)| stage.from.is_empty()).map(|(_, count)| count.rows_in).sum()
+}
+
+/// Samples that were refused anywhere, each once.
+fn refused_samples(report: &Report) -> u64 {
+    let samples = report.refusals.iter().map(|refusal| &refusal.sample);
+    samples.collect::<std::collections::BTreeSet<_>>().len() as u64
+}
+
+fn summary(plan: &Plan, report: &Report, begun: Instant) -> Value {
+    let stages = plan.stages.iter().zip(&report.stages).map(|(stage, count)| {
+        json!({
+            "id": stage.id,
+            "rows_in": count.rows_in,
+            "rows_out": count.rows_out,
+            "refused": count.refused,
+            "reused": count.reused,
+            "seconds": count.nanos as f64 / 1e9,
+        })
+    });
+    let mut splits: BTreeMap<&str, u64> = BTreeMap::new();
+    let first_sink = report.committed.values().next();
+    for (split, rows) in first_sink.into_iter().flat_map(|committed| &committed.splits) {
+        *splits.entry(split).or_default() += rows;
+    }
+    json!({
+        "run": report.folder,
+        "rows_in": samples(plan, report),
+        "rows_out": splits.values().sum::<u64>(),
+        "refused": refused_samples(report),
+        "stages": stages.collect::<Vec<_>>(),
+        "splits": splits,
+        "metrics": report.tasks.iter().flat_map(|t| metrics(t.outcome.metrics.as_ref())).collect::<Vec<_>>(),
+        "elapsed_s": begun.elapsed().as_secs_f64(),
+        "peak_rss_bytes": peak_rss_bytes(),
+    })
+}
+
+/// Rows of a metric table that belong to no single step.
+fn metrics(batch: Option<&Batch>) -> Vec<Value> {
+    let rows = |batch: &Batch| -> Result<Vec<Value>, voxflow_contract::BatchError> {
+        let (stage, name, subject) =
+            (batch.utf8("stage")?, batch.utf8("name")?, batch.utf8("subject")?);
+        let category = batch.utf8("category")?;
+        let threshold = batch.optional_numbers::<f64>("threshold")?;
+        let epoch = batch.optional_numbers::<u64>("epoch")?;
+        let step = batch.optional_numbers::<u64>("step")?;
+        let (value, samples) = (batch.numbers::<f64>("value")?, batch.numbers::<u64>("samples")?);
+        let row = |i: usize| {
+            json!({
+                "stage": stage.value(i),
+                "name": name.value(i),
+                "subject": subject.value(i),
+                "category": category.get(i),
+                "threshold": threshold[i],
+                "epoch": epoch[i],
+                "value": value[i],
+                "samples": samples[i],
+            })
+        };
+        Ok((0..batch.rows()).filter(|&i| step[i].is_none()).map(row).collect())
+    };
+    batch.and_then(|batch| rows(batch).ok()).unwrap_or_default()
+}
+
+/// Largest resident set of this process so far; `null` where the system does not say.
+fn peak_rss_bytes() -> Option<u64> {
+    let status = fs::read_to_string(Path::new("/proc/self/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn text_report(plan: &Plan, run: &str, report: &Report, summary: &Value) -> String {
+    let mut text = String::new();
+    for task in &report.tasks {
+        if !task.outcome.report.is_empty() {
+            let _ = writeln!(text, "{}\n", task.outcome.report.trim_end());
+        }
+    }
+    let _ = writeln!(
+        text,
+        "{:<16} {:>9} {:>9} {:>8} {:>8} {:>9}",
+        "stage", "rows in", "rows out", "refused", "reused", "seconds"
+    );
+    for (stage, count) in plan.stages.iter().zip(&report.stages) {
+        let _ = writeln!(
+            text,
+            "{:<16} {:>9} {:>9} {:>8} {:>8} {:>9.1}",
+            stage.id,
+            count.rows_in,
+            count.rows_out,
+            count.refused,
+            count.reused,
+            count.nanos as f64 / 1e9
+        );
+    }
+    refusal_lines(&mut text, report);
+    let splits = summary["splits"].as_object().into_iter().flatten();
+    let splits: Vec<String> = splits.map(|(split, rows)| format!("{rows} {split}")).collect();
+    let _ = writeln!(
+        text,
+        "\nrun {run}: {} samples in, {} out ({}), {} refused, {:.1} s, peak memory {} MiB",
+        summary["rows_in"],
+        summary["rows_out"],
+        splits.join(", "),
+        summary["refused"],
+        summary["elapsed_s"].as_f64().unwrap_or_default(),
+        summary["peak_rss_bytes"].as_u64().unwrap_or_default() >> 20,
+    );
+    let _ = writeln!(text, "{}", report.folder.display());
+    text
+}
+
+/// The first refusals of each stage and code; the table has them all.
+fn refusal_lines(text: &mut String, report: &Report) {
+    const SHOWN: usize = 3;
+    let mut groups: BTreeMap<(&str, &str), Vec<&voxflow_contract::Refusal>> = BTreeMap::new();
+    for refusal in &report.refusals {
+        groups.entry((&refusal.stage, &refusal.code)).or_default().push(refusal);
+    }
+    for ((stage, code), refusals) in groups {
+        let _ = writeln!(text, "\n{} refused by {stage}: {code}", refusals.len());
+        for refusal in refusals.iter().take(SHOWN) {
+            let _ = writeln!(text, "  {}: {}", refusal.sample, refusal.message);
+        }
+        if refusals.len() > SHOWN {
+            let _ = writeln!(text, "  ... and {} more in refusal.parquet", refusals.len() - SHOWN);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Pipelines: `pipelines/*.toml` to a typed spec, to a plan that is checked in every way that needs
+//! no data. Three passes, like a compiler: form ([`parse`]), values ([`settings`]), meaning
+//! ([`plan`], [`graph`], [`fit`]); each goes on after a mistake, and all mistakes are told at once.
+
+pub mod diagnostics;
+pub mod document;
+pub mod fingerprint;
+pub mod fit;
+pub mod graph;
+pub mod parse;
+pub mod plan;
+pub mod schema;
+pub mod settings;
+pub mod template;
+
+pub use diagnostics::Diagnostic;
+pub use plan::{Plan, PlannedStage};
+pub use settings::Settings;

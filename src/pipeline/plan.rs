@@ -1,0 +1,535 @@
+//! `Plan`: a pipeline that was checked in every way that needs no data, ready to be run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use voxflow_contract::{BuildContext, Kind, ParamError, Params, Schema, Stage};
+
+use super::diagnostics::{Diagnostic, Source, tidy};
+use super::document::{Field, Node, Tree};
+use super::fit::{self, Draft};
+use super::graph::{self, Graph};
+use super::parse::{Spec, StageSpec};
+use super::settings::{Resolved, Scope, Settings};
+use super::{document, fingerprint, parse};
+use crate::catalogue::{self, Catalogue, Dataset};
+use crate::error::Error;
+use crate::registry::{self, Role};
+
+/// A pipeline that was checked, with everything replaced and built.
+#[derive(Clone)]
+pub struct Plan {
+    /// Name of the pipeline.
+    pub name: String,
+    /// What it is for, or empty.
+    pub description: String,
+    /// Data set of the catalogue it reads, if it names one.
+    pub dataset: Option<String>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// File it was read from.
+    pub file: PathBuf,
+    /// Its text, as it was read.
+    pub text: String,
+    /// BLAKE3 hash of its text, in hexadecimal.
+    pub text_digest: String,
+    /// Values of its parameters.
+    pub parameters: BTreeMap<String, Value>,
+    /// The stages; each reads from earlier ones only.
+    pub stages: Vec<PlannedStage>,
+}
+
+/// One stage of a plan.
+#[derive(Clone)]
+pub struct PlannedStage {
+    /// Id, unique in the plan.
+    pub id: String,
+    /// What it is.
+    pub kind: &'static dyn Kind,
+    /// Its parameters with everything replaced, defaults not filled in.
+    pub params: Params,
+    /// Stages it reads from, by position in the plan.
+    pub from: Vec<usize>,
+    /// What it does.
+    pub stage: Stage,
+    /// Schema of the rows it gives; of a sink, of the rows it writes, with what keyed stages say of
+    /// them; `None` for tasks.
+    pub schema: Option<Schema>,
+    /// Changes whenever the same data would give other rows.
+    pub fingerprint: String,
+}
+
+impl Plan {
+    /// Reads and checks a pipeline. Touches no data.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or all that is wrong with it.
+    pub fn load(file: &Path, settings: &Settings) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(file).map_err(|e| Error::input("read", file, e))?;
+        Self::from_text(file, &text, settings)
+    }
+
+    /// Checks a pipeline whose text was read from `file`.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn from_text(file: &Path, text: &str, settings: &Settings) -> Result<Self, Error> {
+        let source = Source::new(file, text);
+        let (fields, syntax) = document::parse(&source);
+        let (spec, mut diagnostics) = parse::spec(fields, &source);
+        let mut planner = Planner { spec: &spec, source: &source, settings, diagnostics: vec![] };
+        let plan = planner.plan(file, syntax.is_empty());
+        diagnostics.append(&mut planner.diagnostics);
+        let diagnostics = tidy(syntax, diagnostics);
+        match plan {
+            Some(plan) if diagnostics.is_empty() => Ok(plan),
+            _ => Err(failure(diagnostics)),
+        }
+    }
+
+    /// The stage called `id`.
+    pub fn stage(&self, id: &str) -> Option<&PlannedStage> {
+        self.stages.iter().find(|stage| stage.id == id)
+    }
+
+    /// Positions of the stages that read from the stage at `position`.
+    pub fn readers(&self, position: usize) -> Vec<usize> {
+        (0..self.stages.len()).filter(|&i| self.stages[i].from.contains(&position)).collect()
+    }
+
+    /// Changes whenever a stage of the plan does.
+    pub fn fingerprint(&self) -> String {
+        let parts: Vec<_> =
+            self.stages.iter().flat_map(|s| [s.id.as_str(), s.fingerprint.as_str()]).collect();
+        fingerprint::of_parts(&parts)
+    }
+}
+
+impl PlannedStage {
+    /// The part it plays.
+    pub fn role(&self) -> Role {
+        registry::role(self.kind)
+    }
+}
+
+fn failure(diagnostics: Vec<Diagnostic>) -> Error {
+    let is_catalogue =
+        |d: &Diagnostic| Path::new(&d.file).file_name() == Some("datasets.toml".as_ref());
+    if !diagnostics.is_empty() && diagnostics.iter().all(is_catalogue) {
+        return Error::Catalogue { diagnostics };
+    }
+    Error::Pipeline { diagnostics }
+}
+
+struct Planner<'a> {
+    spec: &'a Spec,
+    source: &'a Source<'a>,
+    settings: &'a Settings,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Planner<'_> {
+    /// `None` when a stage could not be built; the diagnostics say why.
+    fn plan(&mut self, file: &Path, is_whole: bool) -> Option<Plan> {
+        let (spec, source) = (self.spec, self.source);
+        let mut scope = Scope::new(spec, &self.settings.set, source, &mut self.diagnostics);
+        let seed = self.seed(&mut scope);
+        let dataset = self.dataset(&mut scope, file);
+        let mut resolved: Vec<_> = spec
+            .stages
+            .iter()
+            .map(|stage| scope.resolve_stage(stage, source, &mut self.diagnostics))
+            .collect();
+        scope.report(spec, source, &mut self.diagnostics);
+        self.fill_root(dataset.as_ref(), &mut resolved);
+        let mut drafts: Vec<_> =
+            spec.stages.iter().zip(&mut resolved).map(|(s, r)| self.draft(s, r, seed)).collect();
+        let mut graph = graph::resolve(spec, source, &mut self.diagnostics);
+        graph.is_whole &= is_whole;
+        fit::check(spec, &graph, &mut drafts, source, &mut self.diagnostics);
+        let stages = assemble(spec, &graph, drafts, resolved, seed)?;
+        Some(Plan {
+            name: spec.name.clone(),
+            description: spec.description.clone().unwrap_or_default(),
+            dataset: dataset.map(|dataset| dataset.id),
+            seed,
+            file: file.to_owned(),
+            text: source.text().to_owned(),
+            text_digest: blake3::hash(source.text().as_bytes()).to_hex().to_string(),
+            parameters: scope.values(),
+            stages,
+        })
+    }
+
+    fn error(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn seed(&mut self, scope: &mut Scope) -> u64 {
+        let Some(node) = &self.spec.seed else { return 0 };
+        let Some(value) = scope.resolve(node, self.source, &mut self.diagnostics) else { return 0 };
+        value.as_u64().unwrap_or_else(|| {
+            let message = format!("the seed should be a whole number from 0, this is {value}");
+            self.error(self.source.at(node.span.clone(), message));
+            0
+        })
+    }
+
+    /// The entry of the catalogue that `[pipeline].dataset` names.
+    fn dataset(&mut self, scope: &mut Scope, file: &Path) -> Option<Dataset> {
+        let node = self.spec.dataset.as_ref()?;
+        let value = scope.resolve(node, self.source, &mut self.diagnostics)?;
+        let at = |message: String| self.source.at(node.span.clone(), message);
+        let Some(id) = value.as_str() else {
+            self.error(at(format!("`dataset` should be the id of a data set, this is {value}")));
+            return None;
+        };
+        let here = [Path::new("."), file.parent().unwrap_or(Path::new("."))];
+        let Some(path) = catalogue::locate(self.settings.catalogue.as_deref(), &here) else {
+            let help = "name it with --catalogue FILE";
+            self.error(at("there is no `datasets.toml` here or above".to_owned()).help(help));
+            return None;
+        };
+        match Catalogue::load(&path) {
+            Ok(catalogue) => {
+                let known = catalogue.datasets.iter().map(|dataset| dataset.id.as_str());
+                let message = format!("{} has no data set `{id}`", path.display());
+                let unknown = at(message).suggest(id, known);
+                let found = catalogue.find(id).cloned();
+                if found.is_none() {
+                    self.error(unknown);
+                }
+                found
+            }
+            Err(Error::Catalogue { diagnostics }) => {
+                self.diagnostics.extend(diagnostics);
+                None
+            }
+            Err(other) => {
+                self.error(at(other.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Gives sources of the data set's layout its root, where they have none of their own.
+    fn fill_root(&mut self, dataset: Option<&Dataset>, resolved: &mut [Resolved]) {
+        let (Some(dataset), Some(node)) = (dataset, &self.spec.dataset) else { return };
+        let at = |message: String| self.source.at(node.span.clone(), message);
+        let readers: Vec<usize> = (0..self.spec.stages.len())
+            .filter(|&i| self.spec.stages[i].kind == dataset.layout)
+            .collect();
+        if readers.is_empty() {
+            let message = format!(
+                "data set `{}` has layout `{}`, which no stage uses",
+                dataset.id, dataset.layout
+            );
+            let help = match registry::find(&dataset.layout) {
+                Some(_) => format!("begin with a stage that has use = \"{}\"", dataset.layout),
+                None => "that layout is not built yet".to_owned(),
+            };
+            self.error(at(message).help(help));
+        }
+        for reader in readers {
+            if resolved[reader].values.contains_key("root") {
+                continue;
+            }
+            match &dataset.root {
+                Some(Ok(root)) => {
+                    let root = Value::from(root.to_string_lossy());
+                    resolved[reader].values.insert("root".to_owned(), root);
+                }
+                Some(Err(message)) => {
+                    let message = format!("the root of data set `{}`: {message}", dataset.id);
+                    self.diagnostics.push(at(message));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Finds the kind of a stage and builds it.
+    fn draft(&mut self, spec: &StageSpec, resolved: &mut Resolved, seed: u64) -> Draft {
+        let Some(kind) = registry::find(&spec.kind) else {
+            self.error(unknown_kind(spec, self.source));
+            return Draft::default();
+        };
+        if let Some(device) = self.settings.device.as_deref().filter(|_| has_device(kind)) {
+            resolved.values.insert("device".to_owned(), Value::from(device));
+            resolved.assigned.insert("device".to_owned(), format!("{}.device={device}", spec.id));
+        }
+        let context = BuildContext { seed, stage: spec.id.clone() };
+        let built = kind.build(&Params(resolved.values.clone()), &context);
+        let stage = match built {
+            Ok(stage) => Some(stage),
+            Err(errors) => {
+                let site = Site { kind, spec, resolved, source: self.source };
+                self.diagnostics.extend(errors.iter().filter_map(|error| site.diagnostic(error)));
+                None
+            }
+        };
+        Draft { kind: Some(kind), stage, schema: None }
+    }
+}
+
+fn has_device(kind: &dyn Kind) -> bool {
+    let schema = kind.parameters();
+    schema.get("properties").and_then(|properties| properties.get("device")).is_some()
+}
+
+fn unknown_kind(spec: &StageSpec, source: &Source<'_>) -> Diagnostic {
+    let name = &spec.kind;
+    if registry::is_left_out(name) {
+        let message = format!("`{name}` is not in this build, which was made without training");
+        let help = "build voxflow with its cargo feature `train` (on by default)";
+        return source.at(spec.kind_span.clone(), message).help(help);
+    }
+    let message = format!("there is nothing called `{name}` to use");
+    source.at(spec.kind_span.clone(), message).suggest(name, registry::names())
+}
+
+/// Where the parameters of a stage stand.
+struct Site<'a> {
+    kind: &'static dyn Kind,
+    spec: &'a StageSpec,
+    resolved: &'a Resolved,
+    source: &'a Source<'a>,
+}
+
+impl Site<'_> {
+    /// `None` for what follows from a reference without a value, which was told already.
+    fn diagnostic(&self, error: &ParamError) -> Option<Diagnostic> {
+        let name = self.kind.name();
+        if error.key.is_empty() {
+            return self.resolved.is_complete.then(|| self.of_stage(error));
+        }
+        let top = error.key.split(['.', '[']).next().unwrap_or_default();
+        let is_unknown = !error.known.is_empty();
+        let message = if is_unknown {
+            format!("`{name}` has no parameter `{}`", error.key)
+        } else {
+            format!("parameter `{}` of `{name}`: {}", error.key, error.message)
+        };
+        let diagnostic = match self.resolved.assigned.get(top) {
+            Some(assignment) => Diagnostic::on_command_line(assignment, message),
+            None => self.in_file(top, &error.key, is_unknown, message),
+        };
+        let known = error.known.iter().map(String::as_str);
+        Some(if is_unknown { diagnostic.suggest(&error.key, known) } else { diagnostic })
+    }
+
+    fn of_stage(&self, error: &ParamError) -> Diagnostic {
+        let name = self.kind.name();
+        let missing =
+            error.message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`'));
+        let at = |message: String| self.source.at(self.spec.kind_span.clone(), message);
+        match missing {
+            Some(key) => {
+                at(format!("`{name}` needs parameter `{key}`")).help(format!("add `{key} = …`"))
+            }
+            None => at(format!("`{name}`: {}", error.message)),
+        }
+    }
+
+    fn in_file(&self, top: &str, path: &str, is_unknown: bool, message: String) -> Diagnostic {
+        let Some(field) = self.spec.params.iter().find(|field| field.key == top) else {
+            return self.source.at(self.spec.kind_span.clone(), message);
+        };
+        if is_unknown {
+            return self.source.at(field.key_span.clone(), message);
+        }
+        let diagnostic = self.source.at(deepest(field, path).span.clone(), message);
+        match (field.node.as_text(), self.resolved.values.get(top)) {
+            (Some(text), Some(value)) if text.contains("${") => {
+                diagnostic.help(format!("note: the value is {value}"))
+            }
+            _ => diagnostic,
+        }
+    }
+}
+
+/// The node a dotted path leads to, as far as it leads.
+fn deepest<'a>(field: &'a Field, path: &str) -> &'a Node {
+    let mut node = &field.node;
+    for step in path.split(['.', '[']).skip(1) {
+        let step = step.trim_end_matches(']');
+        let next = match &node.tree {
+            Tree::List(nodes) => step.parse().ok().and_then(|i: usize| nodes.get(i)),
+            Tree::Table(fields) => fields.iter().find(|f| f.key == step).map(|f| &f.node),
+            Tree::Scalar(_) => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => break,
+        }
+    }
+    node
+}
+
+/// Puts the stages in order and gives them their fingerprints; `None` when one is missing.
+fn assemble(
+    spec: &Spec,
+    graph: &Graph,
+    drafts: Vec<Draft>,
+    resolved: Vec<Resolved>,
+    seed: u64,
+) -> Option<Vec<PlannedStage>> {
+    let place = |position: usize| graph.order.iter().position(|p| *p == position);
+    let mut drafts: Vec<_> = drafts.into_iter().zip(resolved).map(Some).collect();
+    let mut stages: Vec<PlannedStage> = Vec::new();
+    if graph.order.len() != drafts.len() {
+        return None;
+    }
+    for &position in &graph.order {
+        let (draft, resolved) = drafts[position].take()?;
+        let (kind, stage) = (draft.kind?, draft.stage?);
+        let from: Vec<usize> =
+            graph.from[position].iter().map(|&input| place(input)).collect::<Option<_>>()?;
+        let inputs: Vec<&str> = from.iter().map(|&i| stages[i].fingerprint.as_str()).collect();
+        let params = Value::Object(resolved.values.clone());
+        let fingerprint = fingerprint::stage(kind, &params, seed, &inputs);
+        stages.push(PlannedStage {
+            id: spec.stages[position].id.clone(),
+            kind,
+            params: Params(resolved.values),
+            from,
+            stage,
+            schema: draft.schema,
+            fingerprint,
+        });
+    }
+    Some(stages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+[pipeline]
+name = \"x\"
+[parameters]
+root = { help = \"a folder\" }
+[[stage]]
+use = \"meshes\"
+root = \"${root}\"
+[[stage]]
+use = \"decode_mesh\"
+[[stage]]
+use = \"normalize\"
+[[stage]]
+use = \"voxelize\"
+resolution = 16
+[[stage]]
+use = \"split\"
+[[stage]]
+use = \"parquet\"
+from = [\"voxelize\", \"split\"]
+";
+
+    fn load(text: &str, set: &[&str]) -> Result<Plan, Vec<Diagnostic>> {
+        let set = set.iter().map(|s| (*s).to_owned()).collect();
+        let settings = Settings { set, ..Settings::default() };
+        match Plan::from_text(Path::new("x.toml"), text, &settings) {
+            Ok(plan) => Ok(plan),
+            Err(Error::Pipeline { diagnostics }) => Err(diagnostics),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn mistakes(text: &str, set: &[&str]) -> Vec<(usize, String)> {
+        let diagnostics = load(text, set).map(|_| ()).expect_err("a mistake");
+        diagnostics.into_iter().map(|d| (d.line, d.message)).collect()
+    }
+
+    #[test]
+    fn a_good_pipeline_becomes_a_plan() {
+        let plan = load(GOOD, &["root=/data"]).unwrap_or_else(|e| panic!("{e:?}"));
+        let ids: Vec<_> = plan.stages.iter().map(|stage| stage.id.as_str()).collect();
+        assert_eq!(ids, ["meshes", "decode_mesh", "normalize", "voxelize", "split", "parquet"]);
+        assert_eq!(plan.stages[5].from, [3, 4]);
+        assert_eq!(plan.stages[0].params.0["root"], "/data");
+        let written = plan.stages[5].schema.as_ref().expect("of a sink");
+        assert!(written.column("voxels").is_some() && written.column("split").is_some());
+        assert_eq!(plan.readers(3), [4, 5]);
+    }
+
+    #[test]
+    fn fingerprints_follow_parameters_downstream_only() {
+        let prints = |set: &[&str]| -> Vec<String> {
+            let plan = load(GOOD, set).unwrap_or_else(|e| panic!("{e:?}"));
+            plan.stages.into_iter().map(|stage| stage.fingerprint).collect()
+        };
+        let (a, b) = (prints(&["root=/d"]), prints(&["root=/d", "voxelize.resolution=32"]));
+        assert_eq!(a[..3], b[..3]);
+        assert!(a[3..].iter().zip(&b[3..]).all(|(a, b)| a != b));
+    }
+
+    #[test]
+    fn many_mistakes_are_told_at_once() {
+        let text = "\
+[pipeline]
+name = \"x\"
+sead = 3
+[[stage]]
+use = \"meshes\"
+root = \"${rooot}\"
+[[stage]]
+use = \"voxelise\"
+[[stage]]
+use = \"voxelize\"
+from = \"meshes\"
+resolutoin = 32
+[[stage]]
+use = \"parquet\"
+from = [\"voxelize\", \"spilt\"]
+";
+        let expected = [
+            (3, "unknown key `sead` in [pipeline]"),
+            (6, "there is no parameter `rooot`"),
+            (8, "there is nothing called `voxelise` to use"),
+            (11, "`voxelize` needs table mesh; its input has sample, from `meshes`"),
+            (12, "`voxelize` has no parameter `resolutoin`"),
+            (15, "there is no stage `spilt` to read from"),
+        ];
+        let found = mistakes(text, &[]);
+        let found: Vec<_> = found.iter().map(|(line, text)| (*line, text.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn wrong_values_are_shown_where_they_stand() {
+        let wrong = GOOD.replace("resolution = 16", "resolution = \"big\"");
+        let found = mistakes(&wrong, &["root=/d"]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, 14);
+        let set =
+            load(GOOD, &["root=/d", "voxelize.resolution=big"]).map(|_| ()).expect_err("wrong");
+        assert_eq!(set[0].file, "--set");
+        assert_eq!(mistakes(GOOD, &[]), [(4, "parameter `root` has no value".to_owned())]);
+    }
+
+    #[test]
+    fn parts_must_fit_each_other() {
+        let head = "[pipeline]\nname = \"x\"\n[[stage]]\nuse = \"synthetic\"\n";
+        let after = |stages: &str| mistakes(&format!("{head}{stages}"), &[]).pop().expect("one").1;
+        let keyed = "[[stage]]\nuse = \"split\"\n[[stage]]\nuse = \"normalize\"\n[[stage]]\nuse = \"parquet\"\n";
+        assert_eq!(after(keyed), "what `split` says is known at the end; only a sink may take it");
+        let only_keyed = "[[stage]]\nuse = \"split\"\n[[stage]]\nuse = \"parquet\"\n";
+        assert_eq!(after(only_keyed), "`parquet` gets no rows, only what is said of them");
+        let twice = "[[stage]]\nuse = \"normalize\"\n[[stage]]\nuse = \"parquet\"\n\
+                     from = [\"synthetic\", \"normalize\"]\n";
+        assert!(after(twice).starts_with("columns would stand twice in the input of `parquet`"));
+        let loose = "[[stage]]\nuse = \"normalize\"\n";
+        assert_eq!(after(loose), "the rows of `normalize` go nowhere");
+        let source = "[[stage]]\nuse = \"meshes\"\nroot = \"x\"\nfrom = \"synthetic\"\n";
+        assert_eq!(after(source), "`meshes` is a source and takes no input");
+        let two = "[[stage]]\nuse = \"meshes\"\nroot = \"x\"\n[[stage]]\nuse = \"parquet\"\n\
+                   from = [\"synthetic\", \"meshes\"]\n";
+        assert_eq!(
+            after(two),
+            "`parquet` would join rows of different sources: `synthetic`, `meshes`"
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! Run folders: `HOME/runs/<id>/`, what a run keeps of itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use voxflow_contract::{Batch, BatchError, Values, refusal_batch, tables};
+use voxflow_formats::parquet::{ParquetWriter, WriteOptions};
+
+use crate::engine::Report;
+use crate::error::Error;
+use crate::pipeline::Plan;
+
+/// The frozen plan of a run: what was asked for, in full.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FrozenPlan {
+    /// Version of voxflow that made the run.
+    pub(crate) voxflow: String,
+    /// Name of the pipeline.
+    pub(crate) pipeline: String,
+    /// BLAKE3 hash of the pipeline's text.
+    pub(crate) text_digest: String,
+    /// Seed.
+    pub(crate) seed: u64,
+    /// Stages in order.
+    pub(crate) stages: Vec<FrozenStage>,
+}
+
+/// One stage of a frozen plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FrozenStage {
+    /// Id.
+    pub(crate) id: String,
+    /// Kind.
+    #[serde(rename = "use")]
+    pub(crate) kind: String,
+    /// Version of the kind.
+    pub(crate) version: u32,
+    /// Ids of the stages it reads from.
+    pub(crate) from: Vec<String>,
+    /// Parameters as resolved.
+    pub(crate) parameters: Map<String, Value>,
+    /// Fingerprint.
+    pub(crate) fingerprint: String,
+}
+
+impl FrozenPlan {
+    /// Freezes a plan.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let stage = |stage: &crate::pipeline::PlannedStage| FrozenStage {
+            id: stage.id.clone(),
+            kind: stage.kind.name().to_owned(),
+            version: stage.kind.version(),
+            from: stage.from.iter().map(|&from| plan.stages[from].id.clone()).collect(),
+            parameters: stage.params.0.clone(),
+            fingerprint: stage.fingerprint.clone(),
+        };
+        Self {
+            voxflow: env!("CARGO_PKG_VERSION").to_owned(),
+            pipeline: plan.name.clone(),
+            text_digest: plan.text_digest.clone(),
+            seed: plan.seed,
+            stages: plan.stages.iter().map(stage).collect(),
+        }
+    }
+}
+
+/// Makes the folder of a new run and writes the frozen plan into it; gives the run's id.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn create(runs: &Path, plan: &Plan) -> Result<String, Error> {
+    fs::create_dir_all(runs).map_err(|e| Error::disk("create", runs, e))?;
+    let base = format!("{}-{}", plan.name, timestamp());
+    let mut id = base.clone();
+    for attempt in 2.. {
+        let folder = runs.join(&id);
+        match fs::create_dir(&folder) {
+            Ok(()) => break,
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                id = format!("{base}-{attempt}")
+            }
+            Err(e) => return Err(Error::disk("create", &folder, e)),
+        }
+    }
+    freeze(&runs.join(&id), plan)?;
+    Ok(id)
+}
+
+/// Finds the run to go on with: the one named, or the latest of this pipeline.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn find(runs: &Path, plan: &Plan, named: Option<&str>) -> Result<String, Error> {
+    let id = match named {
+        Some(id) => id.to_owned(),
+        None => latest(runs, &plan.name).ok_or_else(|| Error::Run {
+            message: format!("there is no run of `{}` to resume in {}", plan.name, runs.display()),
+        })?,
+    };
+    let frozen = read_plan(&runs.join(&id)).ok_or_else(|| Error::Run {
+        message: format!("there is no run `{id}` in {}", runs.display()),
+    })?;
+    if frozen.pipeline != plan.name {
+        let message =
+            format!("run `{id}` is of pipeline `{}`, not `{}`", frozen.pipeline, plan.name);
+        return Err(Error::Run { message });
+    }
+    freeze(&runs.join(&id), plan)?;
+    Ok(id)
+}
+
+fn latest(runs: &Path, pipeline: &str) -> Option<String> {
+    let folders = fs::read_dir(runs).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let of_pipeline =
+        folders.filter(|f| read_plan(f).is_some_and(|plan| plan.pipeline == pipeline));
+    let made = |folder: &PathBuf| fs::metadata(folder.join("plan.json")).ok()?.modified().ok();
+    let newest = of_pipeline.max_by_key(made)?;
+    Some(newest.file_name()?.to_string_lossy().into_owned())
+}
+
+fn read_plan(folder: &Path) -> Option<FrozenPlan> {
+    serde_json::from_slice(&fs::read(folder.join("plan.json")).ok()?).ok()
+}
+
+fn freeze(folder: &Path, plan: &Plan) -> Result<(), Error> {
+    let text = serde_json::to_vec_pretty(&FrozenPlan::of(plan)).unwrap_or_default();
+    for (name, bytes) in [("plan.json", text.as_slice()), ("pipeline.toml", plan.text.as_bytes())] {
+        write(&folder.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+/// Writes the tables of a finished run: refusals, stage statistics, metrics.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn write_tables(folder: &Path, plan: &Plan, report: &Report) -> Result<(), Error> {
+    let encode = |batch: Result<Batch, BatchError>| {
+        batch
+            .map_err(|e| Error::Memory { message: format!("a table of the run is too large: {e}") })
+    };
+    write_table(&folder.join("refusal.parquet"), &encode(refusal_batch(&report.refusals))?)?;
+    write_table(&folder.join("stage_stats.parquet"), &encode(stage_stats(plan, report))?)?;
+    let metrics: Vec<Batch> =
+        report.tasks.iter().filter_map(|task| task.outcome.metrics.clone()).collect();
+    if let Some(metrics) =
+        encode(Batch::concat(&metrics).map(|b| b.unwrap_or_else(|| Batch::empty(tables::metric()))))
+            .ok()
+            .filter(|batch| !batch.is_empty())
+    {
+        write_table(&folder.join("metric.parquet"), &metrics)?;
+    }
+    Ok(())
+}
+
+fn stage_stats(plan: &Plan, report: &Report) -> Result<Batch, BatchError> {
+    let numbers = |get: fn(&crate::engine::StageCount) -> u64| {
+        Values::numbers(report.stages.iter().map(get).collect::<Vec<u64>>())
+    };
+    let seconds = report.stages.iter().map(|count| count.nanos as f64 / 1e9);
+    Batch::new(
+        tables::stage_stats(),
+        vec![
+            Values::utf8(plan.stages.iter().map(|stage| &stage.id)),
+            Values::utf8(plan.stages.iter().map(|stage| stage.kind.name())),
+            numbers(|count| count.rows_in),
+            numbers(|count| count.rows_out),
+            numbers(|count| count.refused),
+            numbers(|count| count.reused),
+            Values::numbers(seconds.collect::<Vec<f64>>()),
+        ],
+    )
+}
+
+fn write_table(path: &Path, batch: &Batch) -> Result<(), Error> {
+    let failed = |e: voxflow_formats::FormatError| {
+        Error::disk("write", path, std::io::Error::other(e.to_string()))
+    };
+    let options = WriteOptions::default();
+    let mut writer = ParquetWriter::new(Vec::new(), batch.schema(), options).map_err(failed)?;
+    if !batch.is_empty() {
+        writer.write(batch).map_err(failed)?;
+    }
+    let bytes = writer.finish().map_err(failed)?;
+    write(path, &bytes)
+}
+
+/// Writes a file of a run: beside, then renamed.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    crate::engine::write_durably(path, bytes).map_err(|fault| Error::Disk { fault })
+}
+
+/// UTC, as `20261121-034417`.
+#[expect(clippy::disallowed_methods, reason = "a run is named after the time it was begun")]
+fn timestamp() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days as i64);
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible
+/// low-level date algorithms", `civil_from_days`).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_dates() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(19_782), (2024, 2, 29));
+        assert_eq!(civil(20_778), (2026, 11, 21));
+    }
+}
