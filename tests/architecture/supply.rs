@@ -1,0 +1,79 @@
+//! What comes from outside: the promises that the written exceptions of `deny.toml` rest on.
+//!
+//! `cargo deny` checks licences, bans and sources. It cannot see that the code an advisory is
+//! about is not compiled; these tests can.
+
+use std::collections::BTreeSet;
+
+use toml::{Table, Value};
+
+use crate::source::{assert_none, cargo, read};
+
+/// Packages of ours that stand in for one from crates.io.
+const STAND_INS: [&str; 1] = ["cubecl-llvm"];
+
+#[test]
+fn the_row_sort_of_arrow2_is_not_compiled() {
+    // RUSTSEC-2025-0038: a safe function of `compute::sort::row` reads out of bounds. The module
+    // exists only with the feature `compute_sort`, which `compute` and `full` turn on.
+    let tree = cargo(&["tree", "--workspace", "--prefix", "none", "--format", "{lib} {f}"]);
+    let lines: BTreeSet<_> = tree.lines().filter(|line| line.starts_with("arrow2 ")).collect();
+    assert!(
+        !lines.is_empty(),
+        "arrow2 is gone: take its exceptions out of deny.toml and this test"
+    );
+    for line in lines {
+        let line = line.trim_end_matches(" (*)");
+        let features: BTreeSet<_> = line["arrow2 ".len()..].split(',').map(str::trim).collect();
+        let pinned = BTreeSet::from(["arrow-format", "io_ipc"]);
+        assert_eq!(features, pinned, "features of arrow2 are pinned: see RUSTSEC-2025-0038");
+    }
+}
+
+#[test]
+fn packages_come_from_the_registry() {
+    let lock: Table = read("Cargo.lock").parse().expect("Cargo.lock is TOML");
+    let packages = lock["package"].as_array().expect("a list of packages");
+    let mut offenders = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let source = package.get("source").and_then(Value::as_str);
+        let is_ours = name.starts_with("voxflow") || STAND_INS.contains(&name);
+        match source {
+            None if is_ours => {}
+            Some("registry+https://github.com/rust-lang/crates.io-index") => {}
+            _ => offenders.push(format!("{name}: {source:?}")),
+        }
+    }
+    assert_none("Packages come from crates.io or are ours.", &offenders);
+}
+
+#[test]
+fn without_training_there_is_no_burn() {
+    let arguments = ["tree", "--no-default-features", "--edges", "normal", "--prefix", "none"];
+    let tree = cargo(&arguments);
+    let offenders: Vec<_> = tree
+        .lines()
+        .filter(|line| ["burn", "cubecl", "wgpu", "cudarc"].iter().any(|it| line.starts_with(it)))
+        .map(str::to_owned)
+        .collect();
+    assert_none("A build without the feature `train` has no GPU stack in it.", &offenders);
+}
+
+#[test]
+fn every_exception_has_a_reason_and_a_package() {
+    let deny: Table = read("deny.toml").parse().expect("deny.toml is TOML");
+    let lock = read("Cargo.lock");
+    let ignored = deny["advisories"]["ignore"].as_array().expect("a list");
+    let mut offenders = Vec::new();
+    for entry in ignored {
+        let id = entry["id"].as_str().expect("an id");
+        let reason = entry["reason"].as_str().expect("a reason");
+        // A reason begins with the package it is about, so that an exception cannot outlive it.
+        let package = reason.split([' ', ':']).next().unwrap_or_default();
+        if !lock.contains(&format!("name = \"{package}\"\n")) {
+            offenders.push(format!("{id}: `{package}` is not in Cargo.lock"));
+        }
+    }
+    assert_none("An ignored advisory says which package it is about, and why.", &offenders);
+}
