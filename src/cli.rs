@@ -91,9 +91,11 @@ pub enum Device {
     Auto,
     /// The CPU.
     Cpu,
-    /// A GPU by Vulkan, Metal or DirectX.
+    /// Any adapter that wgpu finds, a software one too.
     Wgpu,
-    /// An NVIDIA GPU by CUDA.
+    /// A GPU by Vulkan and SPIR-V; needs a build with feature `vulkan`.
+    Vulkan,
+    /// An NVIDIA GPU by CUDA; needs a build with feature `cuda`.
     Cuda,
 }
 
@@ -104,6 +106,7 @@ impl Device {
             Self::Auto => "auto",
             Self::Cpu => "cpu",
             Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
             Self::Cuda => "cuda",
         }
     }
@@ -156,7 +159,7 @@ impl std::fmt::Display for Allowance {
 Examples:
   voxflow run pipelines/quickstart.toml
   voxflow run pipelines/quickstart.toml --set count=2000 --set epochs=50 --device wgpu
-  voxflow run pipelines/meshes-to-voxels.toml --set root=~/meshes --allow-refused 1%
+  voxflow run pipelines/meshes-to-voxels.toml --set root=data/meshes --allow-refused 1%
   voxflow run pipelines/quickstart.toml --resume
   voxflow run pipelines/quickstart.toml --format json | tail -n 1
 
@@ -246,7 +249,7 @@ pub struct OperatorsArgs {
 Examples:
   voxflow datasets list
   voxflow datasets show modelnet40
-  voxflow datasets synth /tmp/solids --layout modelnet40 --classes chair,table --count 20")]
+  voxflow datasets synth solids --layout modelnet40 --classes chair,table --count 20")]
 pub struct DatasetsArgs {
     /// What to do with data sets.
     #[command(subcommand)]
@@ -283,8 +286,8 @@ pub enum DatasetsCommand {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
-  voxflow datasets synth /tmp/solids --layout modelnet40 --classes chair,table --count 20
-  voxflow datasets synth /tmp/solids --layout meshes --count 100 --seed 7")]
+  voxflow datasets synth solids --layout modelnet40 --classes chair,table --count 20
+  voxflow datasets synth solids --layout meshes --count 100 --seed 7")]
 pub struct SynthArgs {
     /// Folder to write to
     #[arg(value_name = "OUT", value_hint = ValueHint::DirPath)]
@@ -319,8 +322,8 @@ pub enum SynthLayout {
 Examples:
   voxflow inspect chair.obj
   voxflow inspect model.binvox
-  voxflow inspect .voxflow/runs/latest/dataset/train/part-00000.parquet --rows 5
-  voxflow inspect .voxflow/runs/latest/train/checkpoint")]
+  voxflow inspect .voxflow/runs/ID/dataset/train/part-00000.parquet --rows 5
+  voxflow inspect .voxflow/runs/ID/train")]
 pub struct InspectArgs {
     /// Mesh, binvox, npy, PNG, JPEG or Parquet file, or a checkpoint folder
     #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]

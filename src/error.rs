@@ -175,6 +175,7 @@ impl Error {
     }
 
     /// A file that was named but cannot be used.
+    #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands errors over")]
     pub fn input(action: &'static str, path: &Path, message: impl ToString) -> Self {
         Self::InputFile { action, message: message.to_string(), path: path.to_owned() }
     }

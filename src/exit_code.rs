@@ -7,11 +7,11 @@
 pub const SUCCESS: u8 = 0;
 /// The command line is wrong; clap says how.
 pub const USAGE: u8 = 2;
-/// The catalogue of data sets is wrong, or cannot be read.
+/// The catalogue of data sets is wrong.
 pub const CATALOGUE: u8 = 10;
 /// A file given on the command line cannot be read, or is not what its name says.
 pub const INPUT_FILE: u8 = 11;
-/// The pipeline is wrong, or cannot be read.
+/// The pipeline is wrong.
 pub const PIPELINE: u8 = 12;
 /// The data that a source should list is not there.
 pub const DATA_MISSING: u8 = 13;

@@ -4,6 +4,7 @@
 //! [`pipeline::Plan`], the plan a graph, and the [`engine`] runs the graph on timely dataflow.
 //! What a stage can be lives in the crates under `operators/`; [`registry`] lists it.
 
+mod allocator;
 pub mod catalogue;
 pub mod cli;
 pub mod commands;
@@ -28,6 +29,7 @@ pub use error::Error;
 
 /// Runs the program with the given arguments, the program's name first.
 pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    allocator::bound_arenas();
     let cli = cli::Cli::parse_from(arguments);
     log_to_stderr(cli.global.verbose);
     match commands::dispatch(&cli) {

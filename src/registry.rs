@@ -129,7 +129,7 @@ mod tests {
             let stage =
                 stage.filter_map(|s| s.as_table()).find(|s| s["use"].as_str() == Some(kind.name()));
             let mut stage = stage.expect("the kind itself").clone();
-            ["id", "use", "from"].map(|key| stage.remove(key));
+            stage.retain(|key, _| !["id", "use", "from"].contains(&key));
             let params = serde_json::to_value(stage).expect("JSON");
             let params = Params(params.as_object().expect("a table").clone());
             let context = BuildContext { seed: 0, stage: "x".to_owned() };

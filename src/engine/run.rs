@@ -101,7 +101,7 @@ pub fn run(
         watch.map_err(|e| EngineFault::Bug(format!("no thread to watch the cluster: {e}")))?;
     let process_state = Arc::new(Process {
         graph: graph.clone(),
-        scans,
+        scans: Arc::new(scans),
         options: options.clone(),
         watch,
         opened: OnceLock::new(),
@@ -121,7 +121,7 @@ pub fn run(
 /// What the workers of this process share, before and after the run's folder is known.
 struct Process {
     graph: Graph,
-    scans: BTreeMap<usize, Scan>,
+    scans: Arc<BTreeMap<usize, Scan>>,
     options: Options,
     watch: Option<Watch>,
     opened: OnceLock<Result<Opened, String>>,
@@ -242,7 +242,7 @@ impl Process {
         let mut claims = BTreeMap::new();
         let mut reused_keys: BTreeMap<usize, Vec<Batch>> = BTreeMap::new();
         let mut journals = BTreeMap::new();
-        for (&root, scan) in &self.scans {
+        for (&root, scan) in self.scans.iter() {
             let sinks: Vec<usize> =
                 graph.sinks().into_iter().filter(|&sink| graph.root(sink) == root).collect();
             let mut records = BTreeMap::new();
@@ -266,7 +266,7 @@ impl Process {
         let parts = PARTS_PER_THREAD * options.workers.max(1) + 1;
         Ok(Shared::new(
             graph.clone(),
-            self.scans.clone(),
+            Arc::clone(&self.scans),
             claims,
             reused_keys,
             part_folders,

@@ -42,7 +42,7 @@ impl Stop {
 /// What all workers of a process share.
 pub(crate) struct Shared {
     pub(crate) graph: Graph,
-    pub(crate) scans: BTreeMap<usize, Scan>,
+    pub(crate) scans: Arc<BTreeMap<usize, Scan>>,
     pub(crate) claims: BTreeMap<usize, Claims>,
     /// Keys of the samples that an earlier attempt committed, by sink.
     pub(crate) reused_keys: BTreeMap<usize, Vec<Batch>>,
@@ -64,7 +64,7 @@ impl Shared {
     #[expect(clippy::too_many_arguments, reason = "built once, in one place, from named values")]
     pub(crate) fn new(
         graph: Graph,
-        scans: BTreeMap<usize, Scan>,
+        scans: Arc<BTreeMap<usize, Scan>>,
         claims: BTreeMap<usize, Claims>,
         reused_keys: BTreeMap<usize, Vec<Batch>>,
         part_folders: BTreeMap<usize, PathBuf>,

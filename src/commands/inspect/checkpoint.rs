@@ -16,7 +16,8 @@ const MAX_HEADER_BYTES: u64 = 100 << 20;
 
 /// Looks at a checkpoint folder.
 pub(super) fn folder(path: &Path) -> Result<Facts, Error> {
-    let files = files(path)?;
+    let path = newest_below(path)?;
+    let (path, files) = (path.as_path(), files(&path)?);
     let with = |extension: &str| {
         files.iter().filter(|f| f.extension().is_some_and(|e| e == extension)).collect::<Vec<_>>()
     };
@@ -27,6 +28,7 @@ pub(super) fn folder(path: &Path) -> Result<Facts, Error> {
         return Err(Error::input("inspect", path, message));
     }
     let mut facts = Facts::new("checkpoint");
+    facts.add("folder", path.display().to_string());
     for manifest in manifests {
         let bytes = read(manifest)?;
         let value: Value =
@@ -118,6 +120,53 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
+/// A stage's folder holds one checkpoint an epoch, `epoch-0001`, ...: its newest, or else the folder
+/// itself.
+fn newest_below(path: &Path) -> Result<PathBuf, Error> {
+    let is_checkpoint = |folder: &PathBuf| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        !name.starts_with('.') && folder.join("manifest.json").is_file()
+    };
+    let newest = files(path)?.into_iter().rfind(is_checkpoint);
+    Ok(newest.unwrap_or_else(|| path.to_owned()))
+}
+
 fn stem(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One tensor of 2 x 3 numbers, as safetensors lays it out.
+    fn weights() -> Vec<u8> {
+        let header = r#"{"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(&[0; 24]);
+        bytes
+    }
+
+    #[test]
+    fn the_newest_checkpoint_of_a_stage_is_shown() {
+        let stage = tempfile::tempdir().expect("a folder");
+        for epoch in [1, 2] {
+            let folder = stage.path().join(format!("epoch-000{epoch}"));
+            std::fs::create_dir(&folder).expect("writable");
+            let manifest = format!("{{\"epoch\": {epoch}, \"seed\": {{\"value\": 7}}}}");
+            std::fs::write(folder.join("manifest.json"), manifest).expect("writable");
+            std::fs::write(folder.join("model.safetensors"), weights()).expect("writable");
+        }
+        let facts = folder(stage.path()).unwrap_or_else(|e| panic!("{e}"));
+        let json = facts.to_json(stage.path());
+        assert_eq!((&json["epoch"], &json["seed.value"]), (&Value::from(2), &Value::from(7)));
+        assert!(facts.more.contains("F32 [2, 3]"), "{}", facts.more);
+    }
+
+    #[test]
+    fn other_folders_are_no_checkpoints() {
+        let empty = tempfile::tempdir().expect("a folder");
+        assert!(folder(empty.path()).is_err());
+    }
 }
