@@ -80,7 +80,7 @@ pub(crate) fn create(runs: &Path, plan: &Plan) -> Result<String, Error> {
         match fs::create_dir(&folder) {
             Ok(()) => break,
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                id = format!("{base}-{attempt}")
+                id = format!("{base}-{attempt}");
             }
             Err(e) => return Err(Error::disk("create", &folder, e)),
         }
@@ -138,22 +138,23 @@ fn freeze(folder: &Path, plan: &Plan) -> Result<(), Error> {
 /// # Errors
 /// When the disk fails.
 pub(crate) fn write_tables(folder: &Path, plan: &Plan, report: &Report) -> Result<(), Error> {
-    let encode = |batch: Result<Batch, BatchError>| {
-        batch
-            .map_err(|e| Error::Memory { message: format!("a table of the run is too large: {e}") })
-    };
-    write_table(&folder.join("refusal.parquet"), &encode(refusal_batch(&report.refusals))?)?;
-    write_table(&folder.join("stage_stats.parquet"), &encode(stage_stats(plan, report))?)?;
     let metrics: Vec<Batch> =
         report.tasks.iter().filter_map(|task| task.outcome.metrics.clone()).collect();
-    if let Some(metrics) =
-        encode(Batch::concat(&metrics).map(|b| b.unwrap_or_else(|| Batch::empty(tables::metric()))))
-            .ok()
-            .filter(|batch| !batch.is_empty())
-    {
-        write_table(&folder.join("metric.parquet"), &metrics)?;
+    let metrics = Batch::concat(&metrics).map(|all| all.unwrap_or(Batch::empty(tables::metric())));
+    for (name, batch) in [
+        ("refusal.parquet", refusal_batch(&report.refusals)),
+        ("stage_stats.parquet", stage_stats(plan, report)),
+        ("metric.parquet", metrics),
+    ] {
+        let path = folder.join(name);
+        let batch = batch.map_err(|e| table_fault(&path, &e))?;
+        write_table(&path, &batch)?;
     }
     Ok(())
+}
+
+fn table_fault(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::disk("write", path, std::io::Error::other(error.to_string()))
 }
 
 fn stage_stats(plan: &Plan, report: &Report) -> Result<Batch, BatchError> {
@@ -176,16 +177,12 @@ fn stage_stats(plan: &Plan, report: &Report) -> Result<Batch, BatchError> {
 }
 
 fn write_table(path: &Path, batch: &Batch) -> Result<(), Error> {
-    let failed = |e: voxflow_formats::FormatError| {
-        Error::disk("write", path, std::io::Error::other(e.to_string()))
+    let encode = || {
+        let mut writer = ParquetWriter::new(Vec::new(), batch.schema(), WriteOptions::default())?;
+        writer.write(batch)?;
+        writer.finish()
     };
-    let options = WriteOptions::default();
-    let mut writer = ParquetWriter::new(Vec::new(), batch.schema(), options).map_err(failed)?;
-    if !batch.is_empty() {
-        writer.write(batch).map_err(failed)?;
-    }
-    let bytes = writer.finish().map_err(failed)?;
-    write(path, &bytes)
+    write(path, &encode().map_err(|e| table_fault(path, &e))?)
 }
 
 /// Writes a file of a run: beside, then renamed.

@@ -179,28 +179,40 @@ pub(crate) struct Slot {
 
 #[derive(Default)]
 struct SlotState {
-    feeder: Option<Option<Arc<Feeder>>>,
+    feed: Feed,
     waiting: Vec<SyncActivator>,
+}
+
+/// What is known of the feeder.
+#[derive(Clone, Default)]
+enum Feed {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// There will be none in this process.
+    Nothing,
+    /// Here it is.
+    From(Arc<Feeder>),
 }
 
 impl Slot {
     /// Leaves the feeder, or word that there will be none.
     pub(crate) fn fill(&self, feeder: Option<Arc<Feeder>>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.feeder = Some(feeder);
+        state.feed = feeder.map_or(Feed::Nothing, Feed::From);
         for waker in state.waiting.drain(..) {
             // A worker that has left has nothing to wake.
             let _ = waker.activate();
         }
     }
 
-    /// The feeder; `None` while nobody knows.
-    fn get(&self, waker: &SyncActivator) -> Option<Option<Arc<Feeder>>> {
+    /// What is known now; an operator that is told nothing is woken once there is more to know.
+    fn get(&self, waker: &SyncActivator) -> Feed {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.feeder.is_none() {
+        if matches!(state.feed, Feed::Unknown) {
             state.waiting.push(waker.clone());
         }
-        state.feeder.clone()
+        state.feed.clone()
     }
 }
 
@@ -292,9 +304,9 @@ impl FeedOperator {
     fn has_feeder(&mut self) -> bool {
         if self.feeder.is_none() {
             match self.slot.get(&self.wake) {
-                None => return false,
-                Some(None) => self.hold = None,
-                Some(Some(feeder)) => {
+                Feed::Unknown => {}
+                Feed::Nothing => self.hold = None,
+                Feed::From(feeder) => {
                     feeder.register(self.wake.clone());
                     self.feeder = Some(feeder);
                 }

@@ -21,6 +21,7 @@ mod record;
 mod run;
 mod scan;
 mod shared;
+mod sink_record;
 mod stage_operator;
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use timely::worker::Worker;
 use voxflow_contract::{
-    Batch, Committed, MachineFault, Outcome, OutputFile, Refusal, Stage, TaskContext, tables,
+    Batch, Committed, MachineFault, Outcome, Refusal, Stage, TaskContext, tables,
 };
 use voxflow_sources::Dataset;
 
@@ -22,11 +21,10 @@ use super::graph::Graph;
 use super::permits::Budget;
 use super::pool::Pool;
 use super::prepare;
-use super::record::{
-    Journal, PartRecord, part_file, part_fingerprint, read_journals, write_durably,
-};
+use super::record::{Journal, PartRecord, part_file, part_fingerprint, read_journals};
 use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
+use super::sink_record::{AllParts, SinkRecord};
 use super::trainer::{Start, start};
 
 /// Parts that may be in flight for each thread, whatever their size.
@@ -134,26 +132,6 @@ struct Opened {
     slots: Vec<Arc<Slot>>,
     /// Sinks that an earlier attempt committed.
     ready: BTreeMap<usize, SinkRecord>,
-}
-
-/// A committed sink, as it stands on disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SinkRecord {
-    fingerprint: String,
-    files: Vec<FileRecord>,
-    splits: BTreeMap<String, u64>,
-    stages: BTreeMap<String, StageCount>,
-    refused: Vec<Refusal>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileRecord {
-    path: String,
-    rows: u64,
-    bytes: u64,
-    blake3: String,
 }
 
 impl Process {
@@ -341,15 +319,10 @@ impl Process {
     }
 
     fn read_sink_record(&self, folder: &Path, sink: usize) -> Option<SinkRecord> {
-        let text = fs::read(sink_record_file(folder, &self.graph.nodes[sink].id)).ok()?;
-        let record: SinkRecord = serde_json::from_slice(&text).ok()?;
-        let Stage::Sink(sink_stage) = &self.graph.nodes[sink].stage else { return None };
-        let is_there = |file: &FileRecord| {
-            let path = folder.join(sink_stage.folder()).join(&file.path);
-            fs::metadata(path).is_ok_and(|metadata| metadata.len() == file.bytes)
-        };
-        let is_ours = record.fingerprint == self.sink_fingerprint(sink);
-        (is_ours && record.files.iter().all(is_there)).then_some(record)
+        let node = &self.graph.nodes[sink];
+        let Stage::Sink(stage) = &node.stage else { return None };
+        let data = folder.join(stage.folder());
+        SinkRecord::read(folder, &node.id, &data, &self.sink_fingerprint(sink))
     }
 
     /// On the first worker: makes the data sets, once all parts are there.
@@ -392,52 +365,26 @@ impl Process {
         };
         let shared = &opened.shared;
         let parts_folder = &shared.part_folders[&sink];
-        let (parts, stages, refused) = self.collect_parts(parts_folder, sink)?;
+        let parts = self.collect_parts(parts_folder, sink)?;
         let late = self.late_of(shared, sink)?;
         let folder = opened.folder.join(stage.folder());
         let fault = |fault| EngineFault::machine(&node.id, fault);
-        let committed = guarded_commit(stage.as_ref(), &parts, &late, &folder).map_err(fault)?;
-        let record = SinkRecord {
-            fingerprint: self.sink_fingerprint(sink),
-            files: committed.files.into_iter().map(FileRecord::from).collect(),
-            splits: committed.splits,
-            stages,
-            refused,
-        };
-        let text = serde_json::to_vec_pretty(&record)
-            .map_err(|e| EngineFault::Bug(format!("a record without a JSON form: {e}")))?;
-        write_durably(&sink_record_file(&opened.folder, &node.id), &text).map_err(fault)?;
+        let committed =
+            guarded_commit(stage.as_ref(), &parts.files, &late, &folder).map_err(fault)?;
+        let record = SinkRecord::new(self.sink_fingerprint(sink), committed, parts);
+        record.write(&opened.folder, &node.id).map_err(fault)?;
         fs::remove_dir_all(parts_folder)
             .map_err(|e| io_fault(&node.id, "remove", parts_folder, e))?;
         Ok(record)
     }
 
     /// Files, counts and refusals of all parts of a sink, in key order.
-    #[expect(
-        clippy::type_complexity,
-        reason = "three results of one walk, named where they are used"
-    )]
-    fn collect_parts(
-        &self,
-        folder: &Path,
-        sink: usize,
-    ) -> Result<(Vec<PathBuf>, BTreeMap<String, StageCount>, Vec<Refusal>), EngineFault> {
+    fn collect_parts(&self, folder: &Path, sink: usize) -> Result<AllParts, EngineFault> {
         let all = self.scans[&self.graph.root(sink)].parts.len();
         let records = self.read_records(folder, sink)?;
         let committed = records.len();
-        let (mut files, mut refused) = (Vec::new(), Vec::new());
-        let mut stages: BTreeMap<String, StageCount> = BTreeMap::new();
-        for (part, record) in records {
-            if record.rows > 0 {
-                files.push(part_file(folder, part));
-            }
-            for (stage, count) in record.stages {
-                *stages.entry(stage).or_default() += count;
-            }
-            refused.extend(record.refused);
-        }
         if committed == all {
-            Ok((files, stages, refused))
+            Ok(AllParts::new(folder, records))
         } else if self.options.stop.is_requested() {
             Err(EngineFault::Stopped { committed, parts: all })
         } else {
@@ -556,21 +503,24 @@ impl Process {
         self.graph.nodes[task].from.iter().map(folder).collect()
     }
 
-    /// The data set a task reads: of a sink it names, or that its inputs name.
+    /// The data set a task reads: of the sink it names first, or of the task it reads from.
     fn dataset_of(&self, opened: &Opened, task: usize) -> Result<Dataset, EngineFault> {
-        let mut next = vec![task];
-        while let Some(stage) = next.pop() {
-            let node = &self.graph.nodes[stage];
-            if let Stage::Sink(sink) = &node.stage {
-                let folder = opened.folder.join(sink.folder());
-                let dataset = Dataset::open(&folder).map_err(|e| {
-                    EngineFault::machine(&node.id, MachineFault::new(e.to_string()))
-                })?;
-                return Ok(dataset.with_cache_bytes(self.options.memory_bytes as usize / 2));
-            }
-            next.extend(&node.from);
-        }
-        Err(EngineFault::Bug(format!("{} reads no data set", self.graph.nodes[task].id)))
+        let sink = self.sink_above(task);
+        let sink = sink.map(|sink| &self.graph.nodes[sink]);
+        let Some((Stage::Sink(stage), id)) = sink.map(|node| (&node.stage, &node.id)) else {
+            let id = &self.graph.nodes[task].id;
+            return Err(EngineFault::Bug(format!("{id} reads no data set")));
+        };
+        let dataset = Dataset::open(&opened.folder.join(stage.folder()))
+            .map_err(|e| EngineFault::machine(id, MachineFault::new(e.to_string())))?;
+        Ok(dataset.with_cache_bytes(self.options.memory_bytes as usize / 2))
+    }
+
+    fn sink_above(&self, stage: usize) -> Option<usize> {
+        let from = &self.graph.nodes[stage].from;
+        let is_sink = |input: &&usize| matches!(self.graph.nodes[**input].stage, Stage::Sink(_));
+        let direct = from.iter().find(is_sink).copied();
+        direct.or_else(|| from.iter().find_map(|&input| self.sink_above(input)))
     }
 
     fn report(&self) -> std::sync::MutexGuard<'_, Report> {
@@ -602,24 +552,6 @@ impl Process {
     }
 }
 
-impl SinkRecord {
-    fn committed(&self) -> Committed {
-        let file = |file: &FileRecord| OutputFile {
-            path: file.path.clone(),
-            rows: file.rows,
-            bytes: file.bytes,
-            blake3: file.blake3.clone(),
-        };
-        Committed { files: self.files.iter().map(file).collect(), splits: self.splits.clone() }
-    }
-}
-
-impl From<OutputFile> for FileRecord {
-    fn from(file: OutputFile) -> Self {
-        Self { path: file.path, rows: file.rows, bytes: file.bytes, blake3: file.blake3 }
-    }
-}
-
 fn guarded_commit(
     sink: &dyn voxflow_contract::Sink,
     parts: &[PathBuf],
@@ -640,10 +572,6 @@ fn drive(worker: &mut Worker, shared: &Shared) {
             }
         }
     }
-}
-
-fn sink_record_file(folder: &Path, stage: &str) -> PathBuf {
-    folder.join(format!("{stage}.committed.json"))
 }
 
 fn io_fault(stage: &str, action: &str, path: &Path, error: std::io::Error) -> EngineFault {

@@ -287,8 +287,47 @@ impl Checker<'_> {
         if let (Some(Stage::Sink(sink)), true) = (&self.drafts[self.position].stage, is_whole) {
             found.extend(sink.check(&joined).err().map(|fault| self.fault(&fault)));
             found.extend(self.same_folder(sink.folder()));
+            found.extend(self.unseen_by_keyed());
         }
         (found, is_whole.then_some(joined))
+    }
+
+    /// A keyed stage must be reached by just the samples that reach its sink: otherwise its shares
+    /// would count samples that another branch refuses, or lack some that the sink has.
+    fn unseen_by_keyed(&self) -> Vec<Diagnostic> {
+        let is_keyed = |&i: &usize| self.drafts[i].role() == Some(Role::Keyed);
+        let above = |inputs: Vec<usize>| {
+            let mut above = BTreeSet::new();
+            inputs.into_iter().for_each(|input| self.rows_above(input, &mut above));
+            above
+        };
+        let rows = self.inputs().iter().copied().filter(|i| !is_keyed(i)).collect();
+        let of_sink: BTreeSet<usize> = above(rows);
+        let mut found = Vec::new();
+        for keyed in self.inputs().iter().copied().filter(is_keyed) {
+            let of_keyed = above(self.graph.from[keyed].clone());
+            let differing = of_sink.symmetric_difference(&of_keyed);
+            let names: Vec<_> = differing.map(|&i| format!("`{}`", self.id(i))).collect();
+            if !names.is_empty() {
+                let message = format!(
+                    "`{}` and `{}` do not depend on the same stages: {} on one side only",
+                    self.id(keyed),
+                    self.stage().id,
+                    names.join(", ")
+                );
+                let help =
+                    "let both read from the same branches, so that they see the same samples";
+                found.push(self.error(message).help(help));
+            }
+        }
+        found
+    }
+
+    /// The stages that rows pass on their way to what the stage at `position` gives, itself included.
+    fn rows_above(&self, position: usize, above: &mut BTreeSet<usize>) {
+        if above.insert(position) {
+            self.graph.from[position].iter().for_each(|&input| self.rows_above(input, above));
+        }
     }
 
     fn same_folder(&self, folder: &str) -> Option<Diagnostic> {

@@ -5,3 +5,4 @@ mod files;
 mod manual;
 mod pipelines;
 mod program;
+mod runs;

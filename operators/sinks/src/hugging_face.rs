@@ -23,10 +23,10 @@ fn feature(column: &Column) -> Value {
         ColumnType::Float32 => value("float32"),
         ColumnType::Float64 => value("float64"),
         ColumnType::FixedBinary(len) => value(&format!("fixed_size_binary[{len}]")),
-        ColumnType::List(number) => list(scalar(*number)),
-        ColumnType::Tensor(number, shape) => fixed_list(scalar(*number), shape.iter().product()),
-        ColumnType::TensorList(number, len) => list(fixed_list(scalar(*number), *len)),
-        ColumnType::Images => list(json!({ "_type": "Image" })),
+        ColumnType::List(number) => list(&scalar(*number)),
+        ColumnType::Tensor(number, shape) => fixed_list(&scalar(*number), shape.iter().product()),
+        ColumnType::TensorList(number, len) => list(&fixed_list(&scalar(*number), *len)),
+        ColumnType::Images => list(&json!({ "_type": "Image" })),
         // `Binary`, and what may come: `datasets` then looks at the Arrow type itself.
         _ => value("large_binary"),
     }
@@ -45,10 +45,10 @@ fn value(dtype: &str) -> Value {
     json!({ "dtype": dtype, "_type": "Value" })
 }
 
-fn list(feature: Value) -> Value {
+fn list(feature: &Value) -> Value {
     json!({ "feature": feature, "_type": "List" })
 }
 
-fn fixed_list(feature: Value, length: usize) -> Value {
+fn fixed_list(feature: &Value, length: usize) -> Value {
     json!({ "feature": feature, "length": length, "_type": "List" })
 }

@@ -1,0 +1,278 @@
+//! Runs as a whole: the same bytes for any workers and processes, nothing lost, every refusal named.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::{Ended, Sandbox, TETRAHEDRON_OFF, shipped};
+
+/// Preparation as in the quickstart, smaller: a diamond with views, poses and a split.
+const PREPARATION: &str = "\
+[pipeline]
+name = \"prepare\"
+seed = 5
+
+[parameters]
+count = 40
+
+[[stage]]
+id = \"solids\"
+use = \"synthetic\"
+count = \"${count}\"
+
+[[stage]]
+use = \"normalize\"
+
+[[stage]]
+id = \"voxels\"
+use = \"voxelize\"
+from = \"normalize\"
+resolution = 16
+
+[[stage]]
+id = \"views\"
+use = \"render_views\"
+from = \"normalize\"
+rig = \"random\"
+views = 3
+size = 32
+depth = true
+mask = true
+
+[[stage]]
+id = \"poses\"
+use = \"extract_poses\"
+from = \"views\"
+
+[[stage]]
+use = \"split\"
+from = [\"voxels\", \"poses\"]
+
+[[stage]]
+id = \"dataset\"
+use = \"parquet\"
+from = [\"voxels\", \"views\", \"poses\", \"split\"]
+rows_per_file = 16
+row_group_rows = 4
+";
+
+/// The last line of stdout, which `--format json` ends with.
+fn summary(ended: &Ended) -> Value {
+    let line = ended.stdout.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {ended:?}"))
+}
+
+/// Every file of a data set and its bytes.
+fn bytes(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).expect("below").to_owned();
+                all.insert(name, fs::read(&path).expect("a file"));
+            }
+        }
+    }
+    all
+}
+
+fn dataset(sandbox: &Sandbox, home: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+    bytes(&only_run(sandbox, home).join("dataset"))
+}
+
+fn only_run(sandbox: &Sandbox, home: &str) -> PathBuf {
+    let runs = fs::read_dir(sandbox.path(home).join("runs")).expect("runs");
+    let runs: Vec<PathBuf> = runs.map(|entry| entry.expect("an entry").path()).collect();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    runs[0].clone()
+}
+
+#[test]
+fn one_worker_two_workers_and_two_processes_give_the_same_bytes() {
+    let sandbox = Sandbox::new();
+    sandbox.write("prepare.toml", PREPARATION);
+    for workers in ["1", "2"] {
+        let home = format!("home{workers}");
+        let ended = sandbox.run(&[
+            "--home",
+            &home,
+            "run",
+            "prepare.toml",
+            "--workers",
+            workers,
+            "--format",
+            "json",
+        ]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let summary = summary(&ended);
+        assert_eq!(summary["rows_in"], 40);
+        assert_eq!(summary["rows_out"], 40);
+        assert_eq!(summary["splits"], serde_json::json!({ "test": 8, "train": 24, "val": 8 }));
+    }
+    cluster(&sandbox);
+    let one = dataset(&sandbox, "home1");
+    assert_eq!(one.len(), 4, "two files of 16 rows for train, one each for val and test");
+    assert!(one == dataset(&sandbox, "home2"), "two workers give other bytes");
+    assert!(one == dataset(&sandbox, "homes"), "two processes give other bytes");
+}
+
+fn cluster(sandbox: &Sandbox) {
+    let free = || TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listeners = [free(), free()];
+    let ports = listeners.each_ref().map(|l| l.local_addr().expect("an address").to_string());
+    drop(listeners);
+    sandbox.write("hosts", ports.join("\n"));
+    let start = |process: &str| {
+        Command::new(env!("CARGO_BIN_EXE_voxflow"))
+            .args(["--home", "homes", "run", "prepare.toml", "--workers", "1"])
+            .args(["--hosts", "hosts", "--process", process])
+            .current_dir(sandbox.path("."))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts")
+    };
+    for mut process in ["0", "1"].map(start) {
+        assert!(process.wait().expect("it ends").success());
+    }
+}
+
+#[test]
+fn every_mesh_file_is_in_the_data_set_or_in_the_refusal_table() {
+    let sandbox = Sandbox::new();
+    sandbox.write("meshes/a/good.off", TETRAHEDRON_OFF);
+    sandbox.write("meshes/a/torn.off", "OFF\n4 4 6\n0 0 0\n");
+    sandbox.write("meshes/b/empty.obj", "");
+    sandbox.write("meshes/b/nan.off", TETRAHEDRON_OFF.replace("1 0 0", "1 nan 0"));
+    let pipeline = shipped("pipelines/meshes-to-voxels.toml");
+    let mut arguments =
+        vec!["--home", "home", "run", &pipeline, "--set", "root=meshes", "--format", "json"];
+    let ended = sandbox.run(&arguments);
+    assert_eq!(ended.code, 20, "{ended:?}");
+    let summary = summary(&ended);
+    assert_eq!((&summary["rows_in"], &summary["rows_out"]), (&4.into(), &1.into()));
+    assert_eq!(summary["refused"], 3);
+    for stage in summary["stages"].as_array().expect("stages") {
+        let number = |key: &str| stage[key].as_u64().expect("a number");
+        assert_eq!(number("rows_in"), number("rows_out") + number("refused"), "{stage}");
+    }
+    let table = only_run(&sandbox, "home").join("refusal.parquet");
+    let rows = sandbox.succeed(&["inspect", &table.display().to_string(), "--rows", "9"]);
+    for wanted in ["a/torn.off", "b/empty.obj", "b/nan.off", "truncated", "empty", "not_finite"] {
+        assert!(rows.contains(wanted), "{wanted} is not in\n{rows}");
+    }
+    arguments.extend(["--allow-refused", "75%"]);
+    assert_eq!(sandbox.run(&arguments).code, 0);
+}
+
+#[test]
+fn a_killed_preparation_goes_on_where_it_was() {
+    let sandbox = Sandbox::new();
+    sandbox.write("prepare.toml", PREPARATION);
+    let arguments = ["run", "prepare.toml", "--set", "count=400", "--workers", "2"];
+    let whole = sandbox.run(&[&["--home", "whole"], &arguments[..]].concat());
+    assert_eq!(whole.code, 0, "{whole:?}");
+    let mut killed = Command::new(env!("CARGO_BIN_EXE_voxflow"))
+        .args(["--home", "home"])
+        .args(arguments)
+        .current_dir(sandbox.path("."))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    wait_for_parts(&sandbox);
+    killed.kill().expect("SIGKILL");
+    killed.wait().expect("it ends");
+    let resumed = sandbox
+        .run(&[&["--home", "home"], &arguments[..], &["--resume", "--format", "json"]].concat());
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    let stages = &summary(&resumed)["stages"];
+    let reused = stages[0]["reused"].as_u64().expect("a number");
+    assert!(reused > 0, "nothing was reused: {stages}");
+    assert!(dataset(&sandbox, "whole") == dataset(&sandbox, "home"), "other bytes after a crash");
+}
+
+/// Waits until a part is on disk.
+fn wait_for_parts(sandbox: &Sandbox) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        let runs = fs::read_dir(sandbox.path("home").join("runs"));
+        let journals = runs.into_iter().flatten().flatten();
+        let mut journals = journals.map(|run| run.path().join("parts/dataset/journal-0.jsonl"));
+        if journals.any(|journal| fs::metadata(journal).is_ok_and(|file| file.len() > 300)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("no part within a minute");
+}
+
+#[test]
+fn a_missing_root_and_a_missing_run_are_told_before_any_work() {
+    let sandbox = Sandbox::new();
+    let pipeline = shipped("pipelines/meshes-to-voxels.toml");
+    let ended = sandbox.run(&["run", &pipeline, "--set", "root=nowhere"]);
+    assert_eq!(ended.code, 13, "{ended:?}");
+    assert!(ended.stderr.contains("nowhere"), "{ended:?}");
+    sandbox.write("prepare.toml", PREPARATION);
+    let ended = sandbox.run(&["run", "prepare.toml", "--resume"]);
+    assert_eq!(ended.code, 16, "{ended:?}");
+    assert!(!sandbox.path(".voxflow").exists());
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_killed_training_resumes_to_the_same_weights() {
+    let sandbox = Sandbox::new();
+    let quickstart = shipped("pipelines/quickstart.toml");
+    let arguments = [
+        "run",
+        &quickstart,
+        "--device",
+        "cpu",
+        "--set",
+        "count=40",
+        "--set",
+        "epochs=4",
+        "--set",
+        "views.size=32",
+    ];
+    let whole = sandbox.run(&[&["--home", "whole"], &arguments[..]].concat());
+    assert_eq!(whole.code, 0, "{whole:?}");
+    let mut killed = Command::new(env!("CARGO_BIN_EXE_voxflow"))
+        .args(["--home", "home"])
+        .args(arguments)
+        .current_dir(sandbox.path("."))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let has_checkpoint = || {
+        let runs = fs::read_dir(sandbox.path("home").join("runs")).into_iter().flatten().flatten();
+        runs.map(|run| run.path().join("train/epoch-0002")).any(|folder| folder.is_dir())
+    };
+    while !has_checkpoint() {
+        assert!(Instant::now() < deadline, "no checkpoint within two minutes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    killed.kill().expect("SIGKILL");
+    killed.wait().expect("it ends");
+    let resumed = sandbox.run(&[&["--home", "home"], &arguments[..], &["--resume"]].concat());
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    let last = |home: &str| bytes(&only_run(&sandbox, home).join("train/epoch-0004"));
+    let (undisturbed, resumed) = (last("whole"), last("home"));
+    for name in ["weights.safetensors", "optimizers.safetensors"] {
+        let same = undisturbed[Path::new(name)] == resumed[Path::new(name)];
+        assert!(same, "{name} differs after a crash");
+    }
+}
