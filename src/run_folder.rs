@@ -112,6 +112,22 @@ pub(crate) fn find(runs: &Path, plan: &Plan, named: Option<&str>) -> Result<Stri
     Ok(id)
 }
 
+/// Takes the lock of a run, which lasts as long as the file is open, however the process ends.
+///
+/// # Errors
+/// When another process works on the run, or the disk fails.
+pub(crate) fn lock(folder: &Path, run: &str) -> Result<fs::File, Error> {
+    let path = folder.join("lock");
+    let file = fs::File::create(&path).map_err(|e| Error::disk("create", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(Error::Run { message: format!("another process is at work on run `{run}`") })
+        }
+        Err(fs::TryLockError::Error(e)) => Err(Error::disk("lock", &path, e)),
+    }
+}
+
 fn latest(runs: &Path, pipeline: &str) -> Option<String> {
     let folders = fs::read_dir(runs).ok()?.filter_map(Result::ok).map(|entry| entry.path());
     let of_pipeline =

@@ -33,12 +33,14 @@ pub fn run(args: &RunArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let graph = graph_of(&plan);
     let scans = scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
     let runs = global.home.join("runs");
+    let is_first = args.process.unwrap_or(0) == 0;
     let run = match &args.resume {
         Some(named) => run_folder::find(&runs, &plan, named.as_deref())?,
-        None if args.process.unwrap_or(0) == 0 => run_folder::create(&runs, &plan)?,
+        None if is_first => run_folder::create(&runs, &plan)?,
         // The first process makes the folder and says which it is.
         None => String::new(),
     };
+    let _lock = is_first.then(|| run_folder::lock(&runs.join(&run), &run)).transpose()?;
     install_panic_hook(i32::from(exit_code::PEER));
     let counters = Arc::new(Counters::new(graph.nodes.len()));
     let how = if args.quiet { cli::Progress::Never } else { args.progress };

@@ -18,7 +18,7 @@ name = \"prepare\"
 seed = 5
 
 [parameters]
-count = 40
+count = 80
 
 [[stage]]
 id = \"solids\"
@@ -114,13 +114,13 @@ fn one_worker_two_workers_and_two_processes_give_the_same_bytes() {
         ]);
         assert_eq!(ended.code, 0, "{ended:?}");
         let summary = summary(&ended);
-        assert_eq!(summary["rows_in"], 40);
-        assert_eq!(summary["rows_out"], 40);
-        assert_eq!(summary["splits"], serde_json::json!({ "test": 8, "train": 24, "val": 8 }));
+        assert_eq!(summary["rows_in"], 80);
+        assert_eq!(summary["rows_out"], 80);
+        assert_eq!(summary["splits"], serde_json::json!({ "test": 16, "train": 56, "val": 8 }));
     }
     cluster(&sandbox);
     let one = dataset(&sandbox, "home1");
-    assert_eq!(one.len(), 4, "two files of 16 rows for train, one each for val and test");
+    assert_eq!(one.len(), 6, "56 rows of train in files of 16, one file each for val and test");
     assert!(one == dataset(&sandbox, "home2"), "two workers give other bytes");
     assert!(one == dataset(&sandbox, "homes"), "two processes give other bytes");
 }
@@ -214,6 +214,20 @@ fn wait_for_parts(sandbox: &Sandbox) {
         std::thread::sleep(Duration::from_millis(2));
     }
     panic!("no part within a minute");
+}
+
+#[test]
+fn without_a_split_all_rows_lie_in_one_folder() {
+    let sandbox = Sandbox::new();
+    let end = PREPARATION.find("[[stage]]\nuse = \"split\"").expect("the split");
+    let without = format!(
+        "{}[[stage]]\nuse = \"parquet\"\nfrom = [\"voxels\", \"poses\"]\n",
+        &PREPARATION[..end]
+    );
+    sandbox.write("all.toml", without);
+    let ended = sandbox.run(&["--home", "home", "run", "all.toml", "--format", "json"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(summary(&ended)["splits"], serde_json::json!({ "all": 80 }));
 }
 
 #[test]

@@ -85,8 +85,12 @@ impl<'a> LateRows<'a> {
 
     /// `rows`, with the columns keyed stages made, by split.
     fn split(&mut self, rows: &Batch) -> Result<Vec<(String, Batch)>, MachineFault> {
-        let places = self.places(rows)?;
-        let whole = rows.beside(&self.additions.gather(&places)).map_err(internal)?;
+        let whole = if self.additions.schema().columns().is_empty() {
+            rows.clone()
+        } else {
+            let places = self.places(rows)?;
+            rows.beside(&self.additions.gather(&places)).map_err(internal)?
+        };
         let mut rows_of_split: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for row in 0..whole.rows() {
             rows_of_split.entry(split_of(&whole, row)?).or_default().push(row);

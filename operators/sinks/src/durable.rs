@@ -26,16 +26,17 @@ pub(crate) fn write_durably(
 /// Fills a new folder beside `folder` and renames it to `folder`, in place of an older one.
 ///
 /// `folder` is as it was when anything fails. The folders aside are called `folder` plus
-/// `.partial-` or `.old-` and the number of the process.
+/// `.partial` or `.old`; what a killed process left of them is cleared by the next one. One process
+/// at a time: the run's lock sees to that.
 pub(crate) fn replace_folder<T>(
     folder: &Path,
     fill: impl FnOnce(&Path) -> Result<T, MachineFault>,
 ) -> Result<T, MachineFault> {
-    let partial = Discarded(with_suffix(folder, &format!(".partial-{}", std::process::id())));
-    let old = Discarded(with_suffix(folder, &format!(".old-{}", std::process::id())));
+    let partial = Discarded(with_suffix(folder, ".partial"));
+    let old = Discarded(with_suffix(folder, ".old"));
     partial.remove().map_err(|e| MachineFault::io("remove", &partial.0, e))?;
     if !folder.exists() && old.0.exists() {
-        // A process of this number was stopped between the two renames below.
+        // A process was stopped between the two renames below.
         fs::rename(&old.0, folder).map_err(|e| MachineFault::io("rename to", folder, e))?;
     }
     old.remove().map_err(|e| MachineFault::io("remove", &old.0, e))?;
