@@ -1,1 +1,44 @@
-//! Stub.
+//! Tasks that learn and measure: `train` makes checkpoints of a data set, `evaluate` compares one
+//! with baselines.
+//!
+//! Reading order: `train.rs` and `schedule.rs` state what is read and when, `prepare.rs` turns rows
+//! into pictures and grids on any worker, `train_session.rs` steps on them on one thread, `step.rs`
+//! says which loss moves which network, `checkpoint.rs` keeps the state.
+//!
+//! **Invariant:** every random number is drawn on the host, keyed by seed, purpose, epoch and place.
+//! **Invariant:** a checkpoint's folder is whole or not there.
+
+mod adam;
+mod checkpoint;
+mod device;
+mod evaluate;
+mod evaluate_session;
+mod metrics;
+mod prepare;
+mod reference;
+mod report;
+mod schedule;
+mod step;
+mod step_log;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod train;
+mod train_params;
+mod train_session;
+
+use voxflow_contract::Kind;
+
+pub use checkpoint::{
+    CheckpointSummary, EpochRecord, FORMAT_VERSION, Manifest, Validation, inspect_checkpoint,
+};
+pub use device::{ChosenDevice, DeviceChoice, choose_device};
+pub use evaluate::{CheckpointChoice, EvaluateParams};
+pub use metrics::{Iou, IouTally, Measurement, iou_at, iou_of_bits, metric_batch, unpack_bits};
+pub use prepare::{Preparation, THUMBNAIL_SIZE, View};
+pub use schedule::{BatchOrder, items};
+pub use train_params::{Reconstruction, TrainParams};
+
+/// What a pipeline can name, sorted.
+pub const ALL: &[&dyn Kind] = &[&evaluate::EvaluateKind, &train::TrainKind];

@@ -1,0 +1,174 @@
+//! Adam (Kingma and Ba 2015) with its state in the open, so that a checkpoint can hold it by name.
+//!
+//! burn's own optimiser gives its state only as an archive whose loader asks for the machine's
+//! default device; a run that was put on the CPU would wake a GPU. The arithmetic is the same.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// What is added to the root of the second moment: PyTorch's default, not burn's 1e-5.
+pub(crate) const EPSILON: f64 = 1e-8;
+
+/// One Adam optimiser, for the parameters of one module.
+pub(crate) struct Adam {
+    rate: f64,
+    betas: [f64; 2],
+    /// Steps taken so far.
+    steps: u64,
+    /// First and second moment of each parameter, flat, by dotted path.
+    moments: BTreeMap<String, [Tensor<1>; 2]>,
+}
+
+impl Adam {
+    /// An optimiser that has not stepped.
+    pub(crate) fn new(rate: f64, betas: [f64; 2]) -> Self {
+        Self { rate, betas, steps: 0, moments: BTreeMap::new() }
+    }
+
+    /// Moves the parameters of `module` that have a gradient in `gradients`, at `share` of the
+    /// learning rate.
+    pub(crate) fn step<M: Module>(
+        &mut self,
+        module: M,
+        gradients: GradientsParams,
+        share: f64,
+    ) -> M {
+        self.steps += 1;
+        let rate = self.rate * share;
+        module.map(&mut Step { adam: self, gradients, rate, path: Vec::new() })
+    }
+
+    /// Steps taken so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The moments by name, `moment_1` and `moment_2` after the parameter's path.
+    pub(crate) fn state(&self) -> BTreeMap<String, TensorData> {
+        let named = |(path, moments): (&String, &[Tensor<1>; 2])| {
+            [1, 2].map(|i| (format!("{path}.moment_{i}"), moments[i - 1].clone().into_data()))
+        };
+        self.moments.iter().flat_map(named).collect()
+    }
+
+    /// Takes over what [`Adam::state`] gave; moments without their partner are left out.
+    pub(crate) fn load(
+        &mut self,
+        steps: u64,
+        mut state: BTreeMap<String, TensorData>,
+        device: &Device,
+    ) {
+        let paths: Vec<String> = state
+            .keys()
+            .filter_map(|name| Some(name.strip_suffix(".moment_1")?.to_owned()))
+            .collect();
+        self.steps = steps;
+        self.moments = paths
+            .into_iter()
+            .filter_map(|path| {
+                let mut take = |i| state.remove(&format!("{path}.moment_{i}"));
+                let moments = [take(1)?, take(2)?].map(|data| Tensor::from_data(data, device));
+                Some((path, moments))
+            })
+            .collect();
+    }
+
+    /// The change of one flat parameter for one flat gradient.
+    fn change(&mut self, path: String, gradient: Tensor<1>, rate: f64) -> Tensor<1> {
+        let [beta_1, beta_2] = self.betas;
+        let [first, second] = match self.moments.remove(&path) {
+            Some([first, second]) => [first * beta_1, second * beta_2],
+            None => [gradient.zeros_like(), gradient.zeros_like()],
+        };
+        let first = first + gradient.clone() * (1.0 - beta_1);
+        let second = second + gradient.square() * (1.0 - beta_2);
+        let unbiased = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let scale = (second.clone() / unbiased(beta_2)).sqrt() + EPSILON;
+        let change = first.clone() / scale * (rate / unbiased(beta_1));
+        self.moments.insert(path, [first, second]);
+        change
+    }
+}
+
+struct Step<'a> {
+    adam: &'a mut Adam,
+    gradients: GradientsParams,
+    rate: f64,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Step<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        let (id, tensor, mapper) = param.consume();
+        let tensor = tensor.inner();
+        let (sizes, count) = (tensor.dims(), tensor.shape().num_elements());
+        let change = self.adam.change(self.path.join("."), gradient.reshape([count]), self.rate);
+        let moved = Tensor::from_inner(tensor - change.reshape(sizes)).require_grad();
+        Param::from_mapped_value(id, moved, mapper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::{Linear, LinearConfig};
+    use burn::optim::AdamConfig;
+    use voxflow_models::named_weights;
+
+    fn gradients(linear: &Linear, device: &Device) -> GradientsParams {
+        let x = Tensor::<2>::from_floats([[0.3, -1.0, 2.0], [1.0, 0.5, -0.2]], device);
+        GradientsParams::from_grads((linear.forward(x) - 1.0).square().mean().backward(), linear)
+    }
+
+    fn numbers(linear: &Linear) -> Vec<f32> {
+        named_weights(linear)
+            .into_values()
+            .flat_map(|d| d.try_into_vec::<f32>().expect("f32"))
+            .collect()
+    }
+
+    #[test]
+    fn steps_are_those_of_burn_with_the_epsilon_of_pytorch() {
+        let device = Device::flex().autodiff();
+        let mut ours = LinearConfig::new(3, 2).init(&device);
+        let mut theirs = ours.clone();
+        let mut adam = Adam::new(1e-2, [0.5, 0.9]);
+        let config = AdamConfig::new().with_beta_1(0.5).with_beta_2(0.9).with_epsilon(1e-8);
+        let mut optimizer = config.init();
+        for _ in 0..5 {
+            let (a, b) = (gradients(&ours, &device), gradients(&theirs, &device));
+            ours = adam.step(ours, a, 1.0);
+            theirs = optimizer.step(1e-2, theirs, b);
+        }
+        for (a, b) in numbers(&ours).into_iter().zip(numbers(&theirs)) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn state_that_is_taken_over_goes_on_alike() {
+        let device = Device::flex().autodiff();
+        let mut adam = Adam::new(1e-2, [0.5, 0.5]);
+        let linear = LinearConfig::new(3, 2).init(&device);
+        let g = gradients(&linear, &device);
+        let linear = adam.step(linear, g, 1.0);
+        let mut other = Adam::new(1e-2, [0.5, 0.5]);
+        other.load(adam.steps(), adam.state(), &device.clone().inner());
+        let (a, b) = (gradients(&linear, &device), gradients(&linear, &device));
+        let (first, second) = (adam.step(linear.clone(), a, 0.5), other.step(linear, b, 0.5));
+        assert_eq!(numbers(&first), numbers(&second));
+        assert_eq!(adam.state(), other.state());
+    }
+}

@@ -1,0 +1,180 @@
+//! Chooses where to compute, at run time, and says what it chose and why.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::tensor::{Device, DeviceKind, DeviceType};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use voxflow_contract::SetupFault;
+
+/// What a pipeline may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceChoice {
+    /// CUDA where it is built in and there is a driver, else a GPU by wgpu, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU, in Rust: bit-identical for any number of threads.
+    Cpu,
+    /// Any adapter that wgpu finds, a software one too.
+    Wgpu,
+    /// A GPU by Vulkan and SPIR-V; needs a build with feature `vulkan`.
+    Vulkan,
+    /// An NVIDIA GPU by CUDA; needs a build with feature `cuda`, a driver and NVRTC.
+    Cuda,
+}
+
+/// A device, and how it came to be chosen.
+#[derive(Debug, Clone)]
+pub struct ChosenDevice {
+    /// The device, without autodiff.
+    pub device: Device,
+    /// `cpu`, `wgpu`, `vulkan` or `cuda`.
+    pub name: &'static str,
+    /// A sentence for a person.
+    pub reason: String,
+}
+
+/// Finds the device that was asked for. A fault of a driver while looking is caught where it is a
+/// panic, and no driver is asked that is known to crash.
+///
+/// # Errors
+/// When a device was asked for by name and is not there.
+pub fn choose_device(choice: DeviceChoice) -> Result<ChosenDevice, SetupFault> {
+    match choice {
+        DeviceChoice::Auto => Ok(automatic()),
+        DeviceChoice::Cpu => Ok(cpu("it was asked for")),
+        DeviceChoice::Wgpu => wgpu_by_name(),
+        DeviceChoice::Vulkan => vulkan(),
+        DeviceChoice::Cuda => cuda(),
+    }
+}
+
+fn automatic() -> ChosenDevice {
+    let without_cuda = match cuda() {
+        Ok(chosen) => return chosen,
+        Err(fault) => fault.message,
+    };
+    match real_gpu() {
+        Some(kind) => match answering("wgpu", || Device::wgpu(kind.clone())) {
+            Ok(device) => chosen(device, "wgpu", &format!("{kind:?} answers")),
+            Err(fault) => cpu(&format!("{without_cuda}; {}", fault.message)),
+        },
+        None => cpu(&format!("{without_cuda}; wgpu finds no GPU")),
+    }
+}
+
+fn cpu(why: &str) -> ChosenDevice {
+    chosen(Device::flex(), "cpu", why)
+}
+
+fn chosen(device: Device, name: &'static str, why: &str) -> ChosenDevice {
+    ChosenDevice { device, name, reason: format!("computing on {name}: {why}") }
+}
+
+/// The best GPU of wgpu that is no software.
+fn real_gpu() -> Option<DeviceKind> {
+    let adapters = adapters();
+    [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)]
+        .into_iter()
+        .find(|kind| adapters.contains(&Device::wgpu(kind.clone())))
+}
+
+/// Every adapter that wgpu finds; none when looking fails.
+fn adapters() -> Vec<Device> {
+    quietly(|| Device::enumerate(DeviceType::Wgpu).into_vec()).unwrap_or_default()
+}
+
+fn wgpu_by_name() -> Result<ChosenDevice, SetupFault> {
+    if let Some(kind) = real_gpu() {
+        let device = answering("wgpu", || Device::wgpu(kind.clone()))?;
+        return Ok(chosen(device, "wgpu", &format!("it was asked for; {kind:?} answers")));
+    }
+    if adapters().is_empty() {
+        let message = "there is no adapter for wgpu: install a GPU driver with Vulkan, or \
+                       mesa-vulkan-drivers for a software one, or set device = \"cpu\"";
+        return Err(SetupFault::new(message));
+    }
+    if cfg!(feature = "vulkan") {
+        let message = "wgpu finds only a software adapter, and Mesa's crashes on the SPIR-V that a \
+                       build with feature `vulkan` gives it: build without, or set device = \"cpu\"";
+        return Err(SetupFault::new(message));
+    }
+    let device = answering("wgpu", || Device::wgpu(DeviceKind::DefaultDevice))?;
+    Ok(chosen(device, "wgpu", "it was asked for; the adapter is software"))
+}
+
+#[cfg(feature = "vulkan")]
+fn vulkan() -> Result<ChosenDevice, SetupFault> {
+    let Some(kind) = real_gpu() else {
+        return Err(SetupFault::new("wgpu finds no GPU that speaks Vulkan; set device = \"cpu\""));
+    };
+    let device = answering("vulkan", || Device::vulkan(kind.clone()))?;
+    Ok(chosen(device, "vulkan", &format!("it was asked for; {kind:?} answers")))
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn vulkan() -> Result<ChosenDevice, SetupFault> {
+    Err(SetupFault::new("this voxflow is built without feature `vulkan`; set device = \"wgpu\""))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<ChosenDevice, SetupFault> {
+    let devices = quietly(|| Device::enumerate(DeviceType::Cuda).into_vec()).unwrap_or_default();
+    if devices.is_empty() {
+        return Err(SetupFault::new("CUDA finds no driver (libcuda) or no device"));
+    }
+    let device = answering("cuda", || Device::cuda(0))?;
+    Ok(chosen(device, "cuda", &format!("{} CUDA device(s) answer", devices.len())))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<ChosenDevice, SetupFault> {
+    Err(SetupFault::new("this voxflow is built without feature `cuda`"))
+}
+
+/// Makes a device and lets it add two numbers: drivers are opened at first use, not before.
+fn answering(name: &str, make: impl FnOnce() -> Device) -> Result<Device, SetupFault> {
+    let answer = quietly(|| {
+        let device = make();
+        let sum = (burn::tensor::Tensor::<1>::from_floats([1.0, 2.0], &device) + 1.0).into_data();
+        (device, sum.try_to_vec::<f32>().is_ok_and(|sum| sum == [2.0, 3.0]))
+    });
+    match answer {
+        Some((device, true)) => Ok(device),
+        Some((_, false)) => {
+            Err(SetupFault::new(format!("{name} adds wrongly; set device = \"cpu\"")))
+        }
+        None => Err(SetupFault::new(format!("{name} is there but its driver fails"))),
+    }
+}
+
+/// Runs `probe` and gives nothing when it panics, as some drivers' bindings do without a device.
+fn quietly<T>(probe: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(probe)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        let chosen = choose_device(DeviceChoice::Cpu).expect("a CPU");
+        assert_eq!(chosen.name, "cpu");
+        assert_eq!(chosen.reason, "computing on cpu: it was asked for");
+    }
+
+    #[test]
+    fn automatic_choice_never_takes_software() {
+        let chosen = choose_device(DeviceChoice::Auto).expect("something");
+        assert!(chosen.name != "wgpu" || real_gpu().is_some(), "{}", chosen.reason);
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_device_that_is_not_built_in_is_refused() {
+        let fault = choose_device(DeviceChoice::Cuda).expect_err("not built in");
+        assert!(fault.message.contains("without feature `cuda`"));
+    }
+}

@@ -1,0 +1,221 @@
+//! Training and evaluation as a whole, on a data set of boxes and cylinders.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::tempdir;
+use voxflow_contract::{BuildContext, Outcome, Params, TaskError};
+
+use crate::checkpoint::{inspect_checkpoint, list, load};
+use crate::device::{DeviceChoice, choose_device};
+use crate::step_log;
+use crate::testing::{Play, TinyData, play, task, tiny_params};
+
+fn train(data: &TinyData, folder: &Path, more: &Value, resume: bool) -> Result<Outcome, TaskError> {
+    play("train", &tiny_params(more), data, folder, Play { resume, ..Play::default() })
+}
+
+fn losses(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join(step_log::FILE)).expect("a log");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Names of the newest checkpoint's files and the hashes of their bytes.
+fn newest_files(folder: &Path) -> BTreeMap<String, String> {
+    let newest = list(folder).pop().expect("a checkpoint").path;
+    let entries = fs::read_dir(newest).expect("a folder").flatten();
+    entries
+        .map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let bytes = fs::read(entry.path()).expect("a file");
+            (name, blake3::hash(&bytes).to_hex().to_string())
+        })
+        .collect()
+}
+
+#[test]
+fn kinds_are_sorted_documented_and_their_examples_build() {
+    assert!(crate::ALL.windows(2).all(|pair| pair[0].name() < pair[1].name()));
+    for kind in crate::ALL {
+        assert!(kind.summary().ends_with('.'));
+        assert!(kind.manual().len() > 500);
+        let example: Value = toml::from_str(kind.example()).expect("TOML");
+        let mut stage = example["stage"][0].as_object().expect("a stage").clone();
+        assert_eq!(stage["use"], kind.name());
+        stage.retain(|key, _| !["id", "use", "from"].contains(&key.as_str()));
+        let context = BuildContext { seed: 0, stage: kind.name().to_owned() };
+        for params in [Params(stage), Params::default()] {
+            assert!(kind.build(&params, &context).is_ok(), "{params:?} of {}", kind.name());
+        }
+        let properties = kind.parameters();
+        let properties = properties.get("properties").and_then(Value::as_object).expect("some");
+        let undocumented: Vec<_> =
+            properties.iter().filter(|(_, p)| p.get("description").is_none()).collect();
+        assert!(undocumented.is_empty(), "{undocumented:?}");
+    }
+}
+
+#[test]
+fn steps_lower_the_loss_on_four_samples() {
+    let (data, folder) = (TinyData::new([4, 0, 0]), tempdir().expect("a folder"));
+    train(
+        &data,
+        folder.path(),
+        &json!({ "epochs": 30, "adversarial_weight": 0.0, "e_lr": 0.01, "g_lr": 0.01 }),
+        false,
+    )
+    .expect("trained");
+    let recon: Vec<f64> =
+        losses(folder.path()).iter().map(|l| l["loss_recon"].as_f64().expect("f64")).collect();
+    assert!(recon[1] < recon[0], "one step: {recon:?}");
+    assert!(recon[29] < 0.5 * recon[0], "thirty steps: {recon:?}");
+}
+
+#[test]
+fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
+    let data = TinyData::new([11, 3, 0]);
+    let (whole, halves) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
+    let more = |epochs: u64| json!({ "epochs": epochs, "adversarial_weight": 0.1 });
+    let expected = train(&data, whole.path(), &more(4), false).expect("trained");
+    train(&data, halves.path(), &more(2), false).expect("trained");
+    let found = train(&data, halves.path(), &more(4), true).expect("resumed");
+    assert_eq!(newest_files(whole.path()), newest_files(halves.path()));
+    assert_eq!(losses(whole.path()), losses(halves.path()));
+    assert_eq!(expected.metrics, found.metrics);
+}
+
+#[test]
+fn a_run_that_was_stopped_within_an_epoch_loses_that_epoch_only() {
+    let data = TinyData::new([8, 2, 0]);
+    let (whole, stopped) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
+    train(&data, whole.path(), &json!({}), false).expect("trained");
+    // Three batches an epoch: the fifth is the second of the second epoch.
+    let how = Play { stop_after: Some(5), ..Play::default() };
+    let outcome = play("train", &tiny_params(&json!({})), &data, stopped.path(), how).expect("run");
+    assert!(outcome.report.contains("Stopped on request"), "{}", outcome.report);
+    assert_eq!(list(stopped.path()).len(), 1);
+    train(&data, stopped.path(), &json!({}), true).expect("resumed");
+    assert_eq!(newest_files(whole.path()), newest_files(stopped.path()));
+    assert_eq!(losses(whole.path()), losses(stopped.path()));
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_not_gone_on_from() {
+    let (data, folder) = (TinyData::new([6, 2, 0]), tempdir().expect("a folder"));
+    train(&data, folder.path(), &json!({ "epochs": 1 }), false).expect("trained");
+    let message = |data: &TinyData, more: Value| {
+        train(data, folder.path(), &more, true).expect_err("another run").to_string()
+    };
+    let other = message(&data, json!({ "z_size": 9, "e_lr": 0.5 }));
+    assert!(other.contains("`z_size` (8 there, 9 here)"), "{other}");
+    assert!(other.contains("`e_lr`"), "{other}");
+    let other = message(&TinyData::new([7, 2, 0]), json!({}));
+    assert!(other.contains("the data set"), "{other}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let (data, folder) = (TinyData::new([6, 2, 0]), tempdir().expect("a folder"));
+    train(&data, folder.path(), &json!({ "epochs": 2 }), false).expect("trained");
+    let expected = newest_files(folder.path());
+    fs::write(folder.path().join("epoch-0002/weights.safetensors"), b"x").expect("damaged");
+    let summary = inspect_checkpoint(folder.path());
+    assert!(summary.is_err());
+    train(&data, folder.path(), &json!({ "epochs": 2 }), true).expect("resumed");
+    assert_eq!(newest_files(folder.path()), expected);
+}
+
+#[test]
+fn so_many_steps_and_no_more() {
+    let (data, folder) = (TinyData::new([9, 2, 0]), tempdir().expect("a folder"));
+    train(&data, folder.path(), &json!({ "epochs": 9, "max_steps": 5 }), false).expect("trained");
+    assert_eq!(losses(folder.path()).len(), 5);
+    assert_eq!(list(folder.path()).last().expect("one").manifest.step, 5);
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_the_step() {
+    let (data, folder) = (TinyData::new([8, 0, 0]), tempdir().expect("a folder"));
+    let more = json!({ "reconstruction": "sse", "e_lr": 1.0, "g_lr": 1.0,
+                       "reconstruction_weight": 1e300, "epochs": 20 });
+    let message = train(&data, folder.path(), &more, false).expect_err("diverged").to_string();
+    assert!(message.contains("at step "), "{message}");
+}
+
+#[test]
+fn an_evaluation_compares_with_baselines() {
+    let data = TinyData::new([24, 4, 6]);
+    let (trained, evaluated) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
+    train(&data, trained.path(), &json!({ "epochs": 3 }), false).expect("trained");
+    let evaluate = |more: Value| {
+        let inputs = BTreeMap::from([("train".to_owned(), trained.path().to_owned())]);
+        let mut params = json!({ "cube_len": 16, "image_size": 16, "device": "cpu" });
+        more.as_object().expect("a table").iter().for_each(|(k, v)| params[k] = v.clone());
+        let params = Params(params.as_object().expect("a table").clone());
+        let how = Play { inputs, ..Play::default() };
+        play("evaluate", &params, &data, evaluated.path(), how)
+    };
+    let outcome = evaluate(json!({})).expect("evaluated");
+    for line in ["6 test samples of 2 classes", "mean_shape", "nearest_image", "empty"] {
+        assert!(outcome.report.contains(line), "{}", outcome.report);
+    }
+    let metrics = outcome.metrics.expect("metrics");
+    // Four subjects, four thresholds, three figures overall and one for each of two classes.
+    assert_eq!(metrics.rows(), 4 * 4 * 5);
+    let refused = evaluate(json!({ "image_size": 32 })).expect_err("another size").to_string();
+    assert_eq!(refused, "image_size is 32, the model was trained with 16: set image_size = 16");
+}
+
+#[test]
+fn an_evaluation_without_a_checkpoint_says_what_to_do() {
+    let (data, folder) = (TinyData::new([2, 0, 2]), tempdir().expect("a folder"));
+    let inputs = BTreeMap::from([("train".to_owned(), folder.path().to_owned())]);
+    let params = json!({ "cube_len": 16, "image_size": 16, "device": "cpu" });
+    let params = Params(params.as_object().expect("a table").clone());
+    let how = Play { inputs, ..Play::default() };
+    let fault = play("evaluate", &params, &data, folder.path(), how).expect_err("no checkpoint");
+    assert!(fault.to_string().starts_with("no stage it reads from has a checkpoint"), "{fault}");
+}
+
+#[test]
+fn grids_of_another_edge_are_refused_before_anything_is_read() {
+    let data = TinyData::new([2, 0, 0]);
+    let task = task("train", &tiny_params(&json!({ "cube_len": 32 })));
+    let fault = task.check(data.rows.schema()).expect_err("another edge");
+    assert!(fault.message.contains("set cube_len"), "{fault}");
+}
+
+#[test]
+fn the_first_steps_on_wgpu_are_those_on_the_cpu() {
+    if let Err(fault) = choose_device(DeviceChoice::Wgpu) {
+        #[expect(clippy::disallowed_methods, reason = "a switch for machines that must have one")]
+        let required = std::env::var("VOXFLOW_REQUIRE_WGPU").is_ok_and(|v| v == "1");
+        assert!(!required, "VOXFLOW_REQUIRE_WGPU=1 and {fault}");
+        eprintln!("SKIPPED, NOT TESTED: {fault}");
+        return;
+    }
+    let data = TinyData::new([8, 2, 0]);
+    let run = |device: &str| {
+        let folder = tempdir().expect("a folder");
+        let more =
+            json!({ "device": device, "max_steps": 10, "epochs": 5, "adversarial_weight": 0.1 });
+        train(&data, folder.path(), &more, false).expect("trained");
+        let newest = list(folder.path()).pop().expect("a checkpoint");
+        assert_eq!(newest.manifest.device, device);
+        load(&newest.path).expect("loaded");
+        losses(folder.path())
+    };
+    let (cpu, wgpu) = (run("cpu"), run("wgpu"));
+    assert_eq!((cpu.len(), wgpu.len()), (10, 10));
+    let mut worst = 0.0_f64;
+    for (cpu, wgpu) in cpu.iter().zip(wgpu) {
+        for name in ["loss_d", "loss_g", "loss_recon", "loss_kl"] {
+            let [a, b] = [&cpu[name], &wgpu[name]].map(|v| v.as_f64().expect("a number"));
+            worst = worst.max((a - b).abs() / a.abs().max(1e-6));
+            assert!(worst <= 1e-3, "{name}: {a} on cpu, {b} on wgpu");
+        }
+    }
+    eprintln!("losses of ten steps agree to {worst:.1e} relative");
+}
