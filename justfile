@@ -8,11 +8,6 @@ check:
 test *NAME:
     cargo test --release --workspace {{NAME}}
 
-# Accept what the goldens are now; look at the difference before it is committed
-bless:
-    VOXFLOW_BLESS=1 cargo test --release --workspace
-    git diff --stat
-
 # Measure; BENCHMARKS.md says what and how
 bench *NAME:
     cargo bench --workspace {{NAME}}

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use voxflow_contract::Batch;
+use voxflow_contract::{Batch, BatchError};
 
 use crate::cli::{self, Format, GlobalArgs, RunArgs};
 use crate::engine::{
@@ -172,7 +172,7 @@ fn finish(
     begun: Instant,
 ) -> Result<u8, Error> {
     run_folder::write_tables(&report.folder, plan, report)?;
-    let summary = summary(plan, report, begun);
+    let summary = summary(plan, report, begun)?;
     let text = serde_json::to_vec_pretty(&summary).unwrap_or_default();
     run_folder::write(&report.folder.join("report.json"), &text)?;
     match args.format {
@@ -203,7 +203,7 @@ fn refused_samples(report: &Report) -> u64 {
     samples.collect::<std::collections::BTreeSet<_>>().len() as u64
 }
 
-fn summary(plan: &Plan, report: &Report, begun: Instant) -> Value {
+fn summary(plan: &Plan, report: &Report, begun: Instant) -> Result<Value, Error> {
     let stages = plan.stages.iter().zip(&report.stages).map(|(stage, count)| {
         json!({
             "id": stage.id,
@@ -219,44 +219,65 @@ fn summary(plan: &Plan, report: &Report, begun: Instant) -> Value {
     for (split, rows) in first_sink.into_iter().flat_map(|committed| &committed.splits) {
         *splits.entry(split).or_default() += rows;
     }
-    json!({
+    Ok(json!({
         "run": report.folder,
         "rows_in": samples(plan, report),
         "rows_out": splits.values().sum::<u64>(),
         "refused": refused_samples(report),
         "stages": stages.collect::<Vec<_>>(),
         "splits": splits,
-        "metrics": report.tasks.iter().flat_map(|t| metrics(t.outcome.metrics.as_ref())).collect::<Vec<_>>(),
+        "metrics": metrics(report)?,
         "elapsed_s": begun.elapsed().as_secs_f64(),
         "peak_rss_bytes": peak_rss_bytes(),
-    })
+    }))
 }
 
-/// Rows of a metric table that belong to no single step.
-fn metrics(batch: Option<&Batch>) -> Vec<Value> {
-    let rows = |batch: &Batch| -> Result<Vec<Value>, voxflow_contract::BatchError> {
-        let (stage, name, subject) =
-            (batch.utf8("stage")?, batch.utf8("name")?, batch.utf8("subject")?);
-        let category = batch.utf8("category")?;
-        let threshold = batch.optional_numbers::<f64>("threshold")?;
-        let epoch = batch.optional_numbers::<u64>("epoch")?;
-        let step = batch.optional_numbers::<u64>("step")?;
-        let (value, samples) = (batch.numbers::<f64>("value")?, batch.numbers::<u64>("samples")?);
-        let row = |i: usize| {
-            json!({
-                "stage": stage.value(i),
-                "name": name.value(i),
-                "subject": subject.value(i),
-                "category": category.get(i),
-                "threshold": threshold[i],
-                "epoch": epoch[i],
-                "value": value[i],
-                "samples": samples[i],
-            })
-        };
-        Ok((0..batch.rows()).filter(|&i| step[i].is_none()).map(row).collect())
+/// Every metric at its last epoch; the table of the run has all epochs.
+fn metrics(report: &Report) -> Result<Vec<Value>, Error> {
+    let mut last: BTreeMap<String, Value> = BTreeMap::new();
+    for batch in report.tasks.iter().filter_map(|task| task.outcome.metrics.as_ref()) {
+        let rows = metric_rows(batch);
+        for (key, row) in rows.map_err(|e| Error::Run { message: format!("metrics: {e}") })? {
+            let is_later =
+                last.get(&key).is_none_or(|kept| kept["epoch"].as_u64() <= row["epoch"].as_u64());
+            if is_later {
+                last.insert(key, row);
+            }
+        }
+    }
+    Ok(last.into_values().collect())
+}
+
+/// Rows of a metric table, each with what tells metrics apart.
+fn metric_rows(batch: &Batch) -> Result<Vec<(String, Value)>, BatchError> {
+    let [stage, name, subject, category] = [
+        batch.utf8("stage")?,
+        batch.utf8("name")?,
+        batch.utf8("subject")?,
+        batch.utf8("category")?,
+    ];
+    let threshold = batch.optional_numbers::<f64>("threshold")?;
+    let epoch = batch.optional_numbers::<u64>("epoch")?;
+    let step = batch.optional_numbers::<u64>("step")?;
+    let (value, samples) = (batch.numbers::<f64>("value")?, batch.numbers::<u64>("samples")?);
+    let row = |i: usize| {
+        let metric = [stage.value(i), name.value(i), subject.value(i)];
+        let category = category.get(i);
+        let key = format!("{metric:?} {category:?} {:?}", threshold[i]);
+        let row = json!({
+            "stage": metric[0],
+            "name": metric[1],
+            "subject": metric[2],
+            "category": category,
+            "threshold": threshold[i],
+            "epoch": epoch[i],
+            "step": step[i],
+            "value": value[i],
+            "samples": samples[i],
+        });
+        (key, row)
     };
-    batch.and_then(|batch| rows(batch).ok()).unwrap_or_default()
+    Ok((0..batch.rows()).map(row).collect())
 }
 
 /// Largest resident set of this process so far; `null` where the system does not say.
