@@ -209,7 +209,7 @@ fn gather(stage: usize, keyed: Arc<dyn Keyed>, keys: Packets<'_>, shared: &Arc<S
                 && let Some(capabilities) = unspoken.take()
             {
                 if !shared.is_ending() {
-                    speak(stage, keyed.as_ref(), &std::mem::take(&mut gathered), &shared);
+                    speak(stage, keyed.as_ref(), std::mem::take(&mut gathered), &shared);
                 }
                 drop(capabilities);
             }
@@ -223,7 +223,7 @@ fn reused_keys(stage: usize, shared: &Shared) -> Vec<Batch> {
     sinks.take(1).flat_map(|(_, keys)| keys.iter().cloned()).collect()
 }
 
-fn speak(stage: usize, keyed: &dyn Keyed, gathered: &[Batch], shared: &Shared) {
+fn speak(stage: usize, keyed: &dyn Keyed, gathered: Vec<Batch>, shared: &Shared) {
     let said = sorted_keys(gathered).and_then(|keys| {
         let said =
             guarded(|| keyed.assign(&keys)).map_err(|panic| format!("it panicked: {panic}"))?;
@@ -238,8 +238,9 @@ fn speak(stage: usize, keyed: &dyn Keyed, gathered: &[Batch], shared: &Shared) {
     }
 }
 
-fn sorted_keys(gathered: &[Batch]) -> Result<Batch, String> {
-    let all = Batch::concat(gathered).map_err(|e| e.to_string())?;
+fn sorted_keys(gathered: Vec<Batch>) -> Result<Batch, String> {
+    let all = Batch::concat(&gathered).map_err(|e| e.to_string())?;
+    drop(gathered);
     let all = all.unwrap_or_else(|| Batch::empty(tables::key()));
     let samples = super::join::samples_of(&all).map_err(|e| e.to_string())?;
     let mut order: Vec<usize> = (0..samples.len()).collect();

@@ -39,7 +39,7 @@ pub struct Scan {
 
 impl Scan {
     /// Cuts entries into parts; the cuts depend on sizes alone, never on workers.
-    pub fn new(entries: Vec<Entry>, bytes_per_row: u64) -> Self {
+    pub fn new(mut entries: Vec<Entry>, bytes_per_row: u64) -> Self {
         let mut parts = Vec::new();
         let mut start = 0;
         while start < entries.len() {
@@ -49,6 +49,7 @@ impl Scan {
             start = end;
         }
         let digest = digest(&entries);
+        entries.shrink_to_fit();
         Self { entries, parts, digest }
     }
 

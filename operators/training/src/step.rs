@@ -36,12 +36,17 @@ pub(crate) struct Objective {
     pub(crate) soft_labels: bool,
     /// Epochs in which learning rates halve; 0 keeps them.
     pub(crate) lr_half_life: f64,
+    /// Steps over which learning rates rise to their full height.
+    pub(crate) warmup_steps: u64,
 }
 
 impl Objective {
-    /// Share of the learning rates in an epoch, counted from 0.
-    fn rate_share(&self, epoch: u64) -> f64 {
-        if self.lr_half_life > 0.0 { 0.5_f64.powf(epoch as f64 / self.lr_half_life) } else { 1.0 }
+    /// Share of the learning rates in an epoch and a step, both counted from 0.
+    fn rate_share(&self, epoch: u64, step: u64) -> f64 {
+        let warmth = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        let halvings =
+            if self.lr_half_life > 0.0 { epoch as f64 / self.lr_half_life } else { 0.0 };
+        warmth * 0.5_f64.powf(halvings)
     }
 }
 
@@ -107,7 +112,7 @@ impl Trainer {
         let generated = self.model.forward(images, draws.noise.clone());
         let imagined = generated.imagined.map(sigmoid);
         let objective = self.objective;
-        let share = objective.rate_share(epoch);
+        let share = objective.rate_share(epoch, self.optimizers[0].steps());
         let judged = imagined.clone().map(|fakes| self.judge(grids.clone(), fakes, &draws, share));
 
         let recon = objective.reconstruction.forward(generated.reconstructed, grids);

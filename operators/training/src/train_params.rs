@@ -70,6 +70,10 @@ pub struct TrainParams {
     /// Epochs in which all learning rates halve; 0 keeps them. It counts from the first epoch, so
     /// that a run may be made longer and resumed.
     pub lr_half_life: f64,
+    /// Steps over which all learning rates rise evenly to their full height; 0 begins at it. Adam's
+    /// first steps have one size whatever the gradient's, so without a rise they follow its rounding
+    /// errors, and devices part ways.
+    pub warmup_steps: u64,
     /// Decay of Adam's first moment, for all networks. Public code uses 0.5.
     pub beta_1: f64,
     /// Decay of Adam's second moment, for all networks. Public code uses 0.5.
@@ -115,6 +119,7 @@ impl Default for TrainParams {
             g_lr: 1e-3,
             d_lr: 1e-4,
             lr_half_life: 0.0,
+            warmup_steps: 50,
             beta_1: 0.9,
             beta_2: 0.99,
             view: "random".to_owned(),
@@ -199,6 +204,7 @@ impl TrainParams {
             d_thresh: self.d_thresh,
             soft_labels: self.soft_labels,
             lr_half_life: self.lr_half_life,
+            warmup_steps: self.warmup_steps,
         }
     }
 

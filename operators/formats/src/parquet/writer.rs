@@ -130,6 +130,8 @@ fn properties(
         .set_compression(zstd)
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::None)
+        // Pages are not looked up one by one; the index would stay in memory until the footer.
+        .set_offset_index_disabled(true)
         .set_max_row_group_row_count(Some(row_group_rows));
     let leaves = ArrowSchemaConverter::new().convert(file_schema).map_err(fault)?;
     for leaf in leaves.columns() {
