@@ -1,6 +1,6 @@
 //! `split`: which part of the data set a sample belongs to, exact per class, without leakage.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -148,11 +148,10 @@ struct Split {
     group: GroupBy,
 }
 
-/// Samples that always lie in one split.
-struct Group<'a> {
-    first_sample: &'a str,
-    category: &'a str,
-    rows: Vec<usize>,
+/// Samples that always lie in one split: a run of [`Keys::by_key`].
+struct Group {
+    rank: ContentHash,
+    rows: Range<usize>,
 }
 
 impl Keyed for Split {
@@ -161,54 +160,87 @@ impl Keyed for Split {
     }
 
     fn assign(&self, keys: &Batch) -> Result<Batch, Fault> {
-        let mut split_of_row = vec![SPLITS[0]; keys.rows()];
-        for class in self.ranked_groups(keys)?.values() {
+        let keys_of_rows = Keys::new(keys, self.group)?;
+        let groups = self.ranked_groups(&keys_of_rows);
+        let mut split_of_row = vec![0u8; keys.rows()];
+        for class in groups.chunk_by(|a, b| keys_of_rows.category(a) == keys_of_rows.category(b)) {
             let quotas = largest_remainder(class.len() as u64, self.ratios);
-            let dealt = (0..3).flat_map(|i| std::iter::repeat_n(SPLITS[i], quotas[i] as usize));
-            for (group, split) in class.values().zip(dealt) {
-                group.rows.iter().for_each(|row| split_of_row[*row] = split);
+            let dealt =
+                (0..3u8).flat_map(|i| std::iter::repeat_n(i, quotas[usize::from(i)] as usize));
+            for (group, split) in class.iter().zip(dealt) {
+                let rows = &keys_of_rows.by_key[group.rows.clone()];
+                rows.iter().for_each(|&row| split_of_row[row as usize] = split);
             }
         }
         let all: Vec<usize> = (0..keys.rows()).collect();
         let mut values = key_values(keys, &all)?;
-        values.push(Values::utf8(split_of_row));
+        values.push(Values::utf8(split_of_row.into_iter().map(|split| SPLITS[usize::from(split)])));
         Ok(Batch::new(tables::split(), values)?)
     }
 }
 
-/// The groups of one class, in the order they are dealt: by rank, then by group key.
-type Ranked<'a> = BTreeMap<(ContentHash, &'a [u8]), Group<'a>>;
+/// Keys of all rows, and the rows in the order of their group keys: a few bytes a sample, since there
+/// may be millions.
+struct Keys<'a> {
+    group: GroupBy,
+    samples: Vec<&'a str>,
+    categories: Vec<&'a str>,
+    contents: Vec<&'a [u8]>,
+    /// Row numbers by group key, then by sample.
+    by_key: Vec<u32>,
+}
 
-impl Split {
-    fn ranked_groups<'a>(&self, keys: &'a Batch) -> Result<BTreeMap<&'a str, Ranked<'a>>, Fault> {
-        let mut classes: BTreeMap<&str, Ranked<'_>> = BTreeMap::new();
-        for (key, group) in self.groups(keys)? {
-            classes.entry(group.category).or_default().insert((self.rank(key), key), group);
-        }
-        Ok(classes)
+impl<'a> Keys<'a> {
+    fn new(keys: &'a Batch, group: GroupBy) -> Result<Self, Fault> {
+        let too_many = |_| Fault::new("too_many", "a split takes at most 2^32 samples");
+        let rows = u32::try_from(keys.rows()).map_err(too_many)?;
+        let contents = keys.fixed_binary("content")?;
+        let mut keys = Self {
+            group,
+            samples: keys.utf8("sample")?.values_iter().collect(),
+            categories: keys.utf8("category")?.values_iter().collect(),
+            contents: (0..keys.rows()).map(|row| contents.value(row)).collect(),
+            by_key: (0..rows).collect(),
+        };
+        let mut by_key = std::mem::take(&mut keys.by_key);
+        by_key.sort_unstable_by_key(|&row| (keys.key(row), keys.samples[row as usize]));
+        keys.by_key = by_key;
+        Ok(keys)
     }
 
-    fn groups<'a>(&self, keys: &'a Batch) -> Result<BTreeMap<&'a [u8], Group<'a>>, Fault> {
-        let (samples, categories) = (keys.utf8("sample")?, keys.utf8("category")?);
-        let contents = keys.fixed_binary("content")?;
-        let mut groups: BTreeMap<&[u8], Group<'_>> = BTreeMap::new();
-        for row in 0..keys.rows() {
-            let (sample, category) = (samples.value(row), categories.value(row));
-            let key = match self.group {
-                GroupBy::Content => contents.value(row),
-                GroupBy::Sample => sample.as_bytes(),
-            };
-            let group = groups.entry(key).or_insert_with(|| Group {
-                first_sample: sample,
-                category,
-                rows: Vec::new(),
-            });
-            group.rows.push(row);
-            if sample < group.first_sample {
-                (group.first_sample, group.category) = (sample, category);
-            }
+    fn key(&self, row: u32) -> &'a [u8] {
+        match self.group {
+            GroupBy::Content => self.contents[row as usize],
+            GroupBy::Sample => self.samples[row as usize].as_bytes(),
         }
-        Ok(groups)
+    }
+
+    /// Group key of a group.
+    fn key_of(&self, group: &Group) -> &'a [u8] {
+        self.key(self.by_key[group.rows.start])
+    }
+
+    /// Class of a group: that of its first sample by id.
+    fn category(&self, group: &Group) -> &'a str {
+        self.categories[self.by_key[group.rows.start] as usize]
+    }
+}
+
+impl Split {
+    /// All groups, class by class, in the order they are dealt: by rank, then by group key.
+    fn ranked_groups(&self, keys: &Keys<'_>) -> Vec<Group> {
+        let mut groups = Vec::new();
+        let mut start = 0;
+        for run in keys.by_key.chunk_by(|&a, &b| keys.key(a) == keys.key(b)) {
+            let rows = start..start + run.len();
+            start = rows.end;
+            groups.push(Group { rank: self.rank(keys.key(run[0])), rows });
+        }
+        groups.sort_unstable_by(|a, b| {
+            let order = |group: &Group| (keys.category(group), group.rank, keys.key_of(group));
+            order(a).cmp(&order(b))
+        });
+        groups
     }
 
     /// Depends on the seed and on the group alone, whatever other samples there are.
@@ -222,6 +254,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     const CONTEXT: u64 = 7;
 
