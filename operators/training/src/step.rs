@@ -44,8 +44,7 @@ impl Objective {
     /// Share of the learning rates in an epoch and a step, both counted from 0.
     fn rate_share(&self, epoch: u64, step: u64) -> f64 {
         let warmth = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
-        let halvings =
-            if self.lr_half_life > 0.0 { epoch as f64 / self.lr_half_life } else { 0.0 };
+        let halvings = if self.lr_half_life > 0.0 { epoch as f64 / self.lr_half_life } else { 0.0 };
         warmth * 0.5_f64.powf(halvings)
     }
 }
