@@ -66,7 +66,7 @@ impl Feeder {
             task,
             dataset,
             schedule,
-            budget: Budget::new(u64::MAX, 2 * threads + SPARE_ITEMS),
+            budget: Budget::new(u64::MAX, Self::window(threads)),
             state: Mutex::new(state),
             stopped: AtomicBool::new(false),
         }

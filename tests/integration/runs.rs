@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -125,23 +125,28 @@ fn one_worker_two_workers_and_two_processes_give_the_same_bytes() {
     assert!(one == dataset(&sandbox, "homes"), "two processes give other bytes");
 }
 
+/// Starts the program and does not wait for it.
+fn start(sandbox: &Sandbox, arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_voxflow"))
+        .args(arguments)
+        .current_dir(sandbox.path("."))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts")
+}
+
 fn cluster(sandbox: &Sandbox) {
     let free = || TcpListener::bind("127.0.0.1:0").expect("a port");
     let listeners = [free(), free()];
     let ports = listeners.each_ref().map(|l| l.local_addr().expect("an address").to_string());
     drop(listeners);
     sandbox.write("hosts", ports.join("\n"));
-    let start = |process: &str| {
-        Command::new(env!("CARGO_BIN_EXE_voxflow"))
-            .args(["--home", "homes", "run", "prepare.toml", "--workers", "1"])
-            .args(["--hosts", "hosts", "--process", process])
-            .current_dir(sandbox.path("."))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts")
+    let process = |number| {
+        let cluster = ["--workers", "1", "--hosts", "hosts", "--process", number];
+        start(sandbox, &[&["--home", "homes", "run", "prepare.toml"], &cluster[..]].concat())
     };
-    for mut process in ["0", "1"].map(start) {
+    for mut process in ["0", "1"].map(process) {
         assert!(process.wait().expect("it ends").success());
     }
 }
@@ -181,14 +186,7 @@ fn a_killed_preparation_goes_on_where_it_was() {
     let arguments = ["run", "prepare.toml", "--set", "count=400", "--workers", "2"];
     let whole = sandbox.run(&[&["--home", "whole"], &arguments[..]].concat());
     assert_eq!(whole.code, 0, "{whole:?}");
-    let mut killed = Command::new(env!("CARGO_BIN_EXE_voxflow"))
-        .args(["--home", "home"])
-        .args(arguments)
-        .current_dir(sandbox.path("."))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
+    let mut killed = start(&sandbox, &[&["--home", "home"], &arguments[..]].concat());
     wait_for_parts(&sandbox);
     killed.kill().expect("SIGKILL");
     killed.wait().expect("it ends");
@@ -262,14 +260,7 @@ fn a_killed_training_resumes_to_the_same_weights() {
     ];
     let whole = sandbox.run(&[&["--home", "whole"], &arguments[..]].concat());
     assert_eq!(whole.code, 0, "{whole:?}");
-    let mut killed = Command::new(env!("CARGO_BIN_EXE_voxflow"))
-        .args(["--home", "home"])
-        .args(arguments)
-        .current_dir(sandbox.path("."))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
+    let mut killed = start(&sandbox, &[&["--home", "home"], &arguments[..]].concat());
     let deadline = Instant::now() + Duration::from_secs(120);
     let has_checkpoint = || {
         let runs = fs::read_dir(sandbox.path("home").join("runs")).into_iter().flatten().flatten();
