@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_grid_is_seen_from_three_sides() {
-        let mut grid = VoxelGrid::empty(4, [0.0; 3], 1.0, Fill::Solid);
+        let mut grid = VoxelGrid::empty(4, [0.0; 3], [1.0; 3], Fill::Unknown);
         grid.set(0, 3, 0);
         let picture = grid_silhouettes(&grid);
         let rows: Vec<_> = picture.lines().collect();

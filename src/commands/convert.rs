@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use voxflow_contract::{Fill, VoxelGrid};
+use voxflow_contract::{Fill, SolidRule, VoxelGrid};
 use voxflow_formats::npy::{NpyArray, NpyData};
 use voxflow_formats::{DecodedMesh, MeshFormat, binvox, decode_mesh, encode_mesh, npy};
 use voxflow_geometry::{Fit, voxelize_mesh};
@@ -87,7 +87,7 @@ pub fn grid_of_array(array: &NpyArray) -> Option<VoxelGrid> {
     if !is_cube || resolution == 0 || resolution > VoxelGrid::MAX_RESOLUTION {
         return None;
     }
-    let mut grid = VoxelGrid::empty(resolution, [0.0; 3], 1.0, Fill::Unknown);
+    let mut grid = VoxelGrid::empty(resolution, [0.0; 3], [1.0; 3], Fill::Unknown);
     let mut take = |occupied: &mut dyn Iterator<Item = bool>| {
         occupied.enumerate().filter(|(_, is)| *is).for_each(|(index, _)| grid.set_index(index));
     };
@@ -117,7 +117,7 @@ fn voxelize(args: &ConvertArgs) -> Result<VoxelGrid, Error> {
     let decoded = read_mesh(&args.input)?;
     let fill = match args.fill {
         FillChoice::Surface => Fill::Surface,
-        FillChoice::Solid => Fill::Solid,
+        FillChoice::Solid => Fill::Solid(SolidRule::OutsideFlood),
     };
     let fit = match args.fit {
         FitChoice::Binvox => Fit::Binvox,

@@ -26,7 +26,7 @@ fn meshes_become_grids_and_grids_arrays() {
     sandbox.succeed(&["convert", "out/t.npy", "back.binvox"]);
     let read = |name: &str| std::fs::read(sandbox.path(name)).expect("readable");
     let grid = binvox::decode(&read("t.binvox")).expect("a grid");
-    assert_eq!((grid.resolution, grid.translation, grid.scale), (16, [0.0; 3], 1.0));
+    assert_eq!((grid.resolution, grid.translation, grid.scale), (16, [0.0; 3], [1.0; 3]));
     let array = npy::decode(&read("out/t.npy")).expect("an array");
     assert_eq!(array, npy::from_grid(&grid));
     assert_eq!(binvox::decode(&read("back.binvox")).expect("a grid").bits(), grid.bits());

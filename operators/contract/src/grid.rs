@@ -1,42 +1,83 @@
 //! `VoxelGrid`: a cubic occupancy grid, bit-packed, that knows where it lies.
 
+/// Which cells a solid fill takes to be inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SolidRule {
+    /// Cells whose centre a ray leaves through an odd number of triangles.
+    Parity,
+    /// Cells whose centre has a generalised winding number of at least one half.
+    Winding,
+    /// The surface, and all cells that cannot be reached from the border of the grid.
+    OutsideFlood,
+    /// A vote of parities along the axes, carved by what is seen from six sides.
+    Carve,
+}
+
 /// How the cells of a grid were decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fill {
     /// Every cell that a triangle touches.
     Surface,
-    /// The surface and everything it encloses.
-    Solid,
+    /// The thinnest surface that no path from face to face gets through.
+    SurfaceThin,
+    /// The inside.
+    Solid(SolidRule),
+    /// Every cell that holds a point.
+    Points,
     /// Read from a file that does not say.
     Unknown,
 }
 
 impl Fill {
-    /// The name in tables and parameters.
+    /// All fills, in the order of their declaration.
+    pub const ALL: &'static [Self] = &[
+        Self::Surface,
+        Self::SurfaceThin,
+        Self::Solid(SolidRule::Parity),
+        Self::Solid(SolidRule::Winding),
+        Self::Solid(SolidRule::OutsideFlood),
+        Self::Solid(SolidRule::Carve),
+        Self::Points,
+        Self::Unknown,
+    ];
+
+    /// The name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Surface => "surface",
-            Self::Solid => "solid",
+            Self::SurfaceThin => "surface_thin",
+            Self::Solid(SolidRule::Parity) => "solid_parity",
+            Self::Solid(SolidRule::Winding) => "solid_winding",
+            Self::Solid(SolidRule::OutsideFlood) => "solid_outside_flood",
+            Self::Solid(SolidRule::Carve) => "solid_carve",
+            Self::Points => "points",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// The fill of a name in tables; [`Fill::Unknown`] for any other name.
+    pub fn from_name(name: &str) -> Self {
+        Self::ALL.iter().copied().find(|fill| fill.name() == name).unwrap_or(Self::Unknown)
     }
 }
 
 /// A cubic occupancy grid of `resolution`^3 cells.
 ///
 /// Cell (x, y, z) is bit `(x * resolution + y) * resolution + z`, least significant bit of a byte
-/// first: numpy's C order with `bitorder="little"`. Its cube in the mesh's frame spans
-/// `translation + scale / resolution * [x, x + 1]` on the first axis, and so on: `translation` and
-/// `scale` mean what they mean in a binvox header.
+/// first: numpy's C order with `bitorder="little"`. Its box in the mesh's frame spans
+/// `translation[0] + scale[0] / resolution * [x, x + 1]` on the first axis, and so on: where all
+/// axes have one scale, `translation` and `scale` mean what they mean in a binvox header.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VoxelGrid {
     /// Cells along each axis.
     pub resolution: usize,
     /// Minimum corner of the grid in the mesh's frame.
     pub translation: [f64; 3],
-    /// Edge length of the whole grid in the mesh's frame.
-    pub scale: f64,
+    /// Edge lengths of the whole grid in the mesh's frame; equal unless each axis was fitted for
+    /// itself.
+    pub scale: [f64; 3],
     /// How the cells were decided.
     pub fill: Fill,
     bits: Vec<u8>,
@@ -52,7 +93,7 @@ impl VoxelGrid {
     }
 
     /// A grid without an occupied cell.
-    pub fn empty(resolution: usize, translation: [f64; 3], scale: f64, fill: Fill) -> Self {
+    pub fn empty(resolution: usize, translation: [f64; 3], scale: [f64; 3], fill: Fill) -> Self {
         let bits = vec![0; Self::byte_len(resolution)];
         Self { resolution, translation, scale, fill, bits }
     }
@@ -61,7 +102,7 @@ impl VoxelGrid {
     pub fn from_bits(
         resolution: usize,
         translation: [f64; 3],
-        scale: f64,
+        scale: [f64; 3],
         fill: Fill,
         bits: Vec<u8>,
     ) -> Option<Self> {
@@ -72,6 +113,12 @@ impl VoxelGrid {
             fill,
             bits,
         })
+    }
+
+    /// The edge length of the whole grid, where it is the same on all axes.
+    pub fn uniform_scale(&self) -> Option<f64> {
+        let [x, y, z] = self.scale;
+        (x == y && y == z).then_some(x)
     }
 
     /// Number of the bit of a cell.

@@ -26,14 +26,17 @@ mod values;
 
 pub use batch::{Batch, BatchError};
 pub use frame::{Camera, Intrinsics, Object, Source as SourceFrame, Transform};
-pub use grid::{Fill, VoxelGrid};
+pub use grid::{Fill, SolidRule, VoxelGrid};
 pub use id::{ContentHash, SampleId};
 pub use kind::{BuildContext, Inputs, Kind, Stage};
-pub use mesh::{Bounds, TriMesh};
+pub use mesh::{Appearance, Bounds, Material, TriMesh};
 pub use params::{ParamError, Params};
 pub use random::Random;
 pub use refusal::{Fault, Refusal, Refusals, refusal_batch};
-pub use rows::{key_values, map_rows, mesh_of_row, mesh_values, voxels_of_row, voxels_values};
+pub use rows::{
+    appearance_of_row, appearance_values, key_values, map_rows, mesh_of_row, mesh_values,
+    voxels_of_row, voxels_values,
+};
 pub use schema::{Column, ColumnType, DOC_KEY, ScalarType, Schema, TABLE_KEY, VERSION_KEY};
 pub use stage::{
     Committed, Entry, Keyed, MachineFault, Operator, OutputFile, SetupFault, Sink, Source,

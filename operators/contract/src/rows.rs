@@ -2,10 +2,10 @@
 
 use crate::batch::{Batch, BatchError};
 use crate::grid::{Fill, VoxelGrid};
-use crate::mesh::TriMesh;
+use crate::mesh::{Appearance, Material, TriMesh};
 use crate::refusal::{Fault, Refusals};
 use crate::tables::KEY;
-use crate::values::Values;
+use crate::values::{Image, Values};
 
 /// Calls `work` with each row number; gives the rows that were not refused and their values.
 pub fn map_rows<T>(
@@ -57,20 +57,69 @@ pub fn mesh_values(meshes: &[TriMesh]) -> [Values; 2] {
     ]
 }
 
+/// How the mesh of a row looks: the columns of table `mesh` from `vertex_colors` on.
+///
+/// # Errors
+/// When the columns are missing.
+pub fn appearance_of_row(batch: &Batch, row: usize) -> Result<Appearance, BatchError> {
+    let numbers = |name: &str| Ok::<_, BatchError>(batch.lists::<f32>(name)?.value(row));
+    let (normals, uvs) = (numbers("vertex_normals")?, numbers("corner_uvs")?);
+    let uvs = uvs.as_chunks::<6>().0.iter();
+    let colors = batch.lists::<u8>("material_colors")?.value(row).as_chunks().0;
+    let textures_of = batch.lists::<u32>("material_textures")?.value(row);
+    let textures = batch.images("textures")?;
+    let image = |index: usize| Image {
+        bytes: textures.bytes(row, index).to_vec(),
+        path: textures.path(row, index).map(str::to_owned),
+    };
+    Ok(Appearance {
+        vertex_colors: batch.lists::<u8>("vertex_colors")?.value(row).as_chunks().0.to_vec(),
+        vertex_normals: normals.as_chunks().0.to_vec(),
+        corner_uvs: uvs.map(|[a, b, c, d, e, f]| [[*a, *b], [*c, *d], [*e, *f]]).collect(),
+        triangle_materials: batch.lists::<u32>("triangle_materials")?.value(row).to_vec(),
+        materials: std::iter::zip(colors, textures_of)
+            .map(|(color, texture)| Material {
+                color: *color,
+                texture: (*texture != Material::NONE).then_some(*texture),
+            })
+            .collect(),
+        textures: (0..textures.count(row)).map(image).collect(),
+    })
+}
+
+/// The columns of table `mesh` from `vertex_colors` on.
+pub fn appearance_values(looks: &[Appearance]) -> [Values; 7] {
+    let all = || looks.iter();
+    let colors = |look: &Appearance| -> Vec<[u8; 4]> {
+        look.materials.iter().map(|material| material.color).collect()
+    };
+    let textures = |look: &Appearance| -> Vec<u32> {
+        look.materials.iter().map(|material| material.texture.unwrap_or(Material::NONE)).collect()
+    };
+    let images: Vec<Vec<Image>> = all().map(|look| look.textures.clone()).collect();
+    [
+        Values::lists(all().map(|look| look.vertex_colors.as_flattened())),
+        Values::lists(all().map(|look| look.vertex_normals.as_flattened())),
+        Values::lists(all().map(|look| look.corner_uvs.as_flattened().as_flattened())),
+        Values::lists(all().map(|look| &look.triangle_materials)),
+        Values::lists(all().map(|look| colors(look).into_flattened())),
+        Values::lists(all().map(textures)),
+        Values::images(&images),
+    ]
+}
+
 /// The grid in the columns of the `voxels` table of a row.
 ///
 /// # Errors
 /// When the columns are missing.
 pub fn voxels_of_row(batch: &Batch, row: usize) -> Result<VoxelGrid, Fault> {
     let resolution = batch.numbers::<u32>("resolution")?[row] as usize;
-    let fill = match batch.utf8("fill")?.value(row) {
-        "surface" => Fill::Surface,
-        "solid" => Fill::Solid,
-        _ => Fill::Unknown,
+    let fill = Fill::from_name(batch.utf8("fill")?.value(row));
+    let triple = |name: &str| -> Result<[f64; 3], BatchError> {
+        let values = batch.tensors::<f64>(name)?.value(row);
+        Ok([values[0], values[1], values[2]])
     };
-    let translation = batch.tensors::<f64>("grid_translation")?.value(row);
-    let translation = [translation[0], translation[1], translation[2]];
-    let scale = batch.numbers::<f64>("grid_scale")?[row];
+    let (translation, scale) = (triple("grid_translation")?, triple("grid_scale")?);
     let bits = batch.tensors::<u8>("voxels")?.value(row).to_vec();
     VoxelGrid::from_bits(resolution, translation, scale, fill, bits).ok_or_else(|| {
         Fault::new("voxels", format!("the bits are not those of a {resolution}^3 grid"))
@@ -87,7 +136,7 @@ pub fn voxels_values(resolution: usize, grids: &[VoxelGrid]) -> Vec<Values> {
         Values::numbers(all().map(|g| g.resolution as u32).collect::<Vec<_>>()),
         Values::utf8(all().map(|g| g.fill.name())),
         Values::tensors(&[3], all().map(|g| g.translation)),
-        Values::numbers(all().map(|g| g.scale).collect::<Vec<_>>()),
+        Values::tensors(&[3], all().map(|g| g.scale)),
         Values::numbers(all().map(|g| g.occupied() as u32).collect::<Vec<_>>()),
     ]
 }

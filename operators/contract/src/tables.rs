@@ -74,17 +74,22 @@ pub fn key() -> Schema {
     Schema::new("key", 1, keyed(vec![]))
 }
 
-/// `sample` v1: the raw bytes of a sample's file.
+/// `sample` v2: the raw bytes of a sample's file and of the files that it names.
 pub fn sample() -> Schema {
     let columns = vec![
         Column::new("path", T::Utf8, "File, relative to the root of the data set."),
         Column::new("format", T::Utf8, "File extension in lower case, without the dot."),
         Column::new("bytes", T::Binary, "Contents of the file."),
+        Column::new(
+            "sidecars",
+            T::Images,
+            "Files that the file names, material libraries and textures, each under the name it is called by; empty if not asked for.",
+        ),
     ];
-    Schema::new("sample", 1, keyed(columns))
+    Schema::new("sample", 2, keyed(columns))
 }
 
-/// `mesh` v1: a triangle mesh per sample.
+/// `mesh` v2: a triangle mesh per sample, and how it looks.
 pub fn mesh() -> Schema {
     let columns = vec![
         Column::new(
@@ -103,11 +108,42 @@ pub fn mesh() -> Schema {
             T::Utf8,
             "What the reader met that the format does not allow, or empty.",
         ),
+        Column::new(
+            "vertex_colors",
+            T::List(S::UInt8),
+            "R G B A R G B A ... of each vertex, sRGB and straight alpha; empty without colours.",
+        ),
+        Column::new(
+            "vertex_normals",
+            T::List(S::Float32),
+            "Unit normals x y z x y z ... of each vertex in the mesh frame; empty without normals.",
+        ),
+        Column::new(
+            "corner_uvs",
+            T::List(S::Float32),
+            "Texture coordinates u v of the three corners of each triangle, v upwards; empty without.",
+        ),
+        Column::new(
+            "triangle_materials",
+            T::List(S::UInt32),
+            "Material of each triangle, 4294967295 for none; empty without materials.",
+        ),
+        Column::new(
+            "material_colors",
+            T::List(S::UInt8),
+            "Diffuse R G B A of each material, sRGB and straight alpha.",
+        ),
+        Column::new(
+            "material_textures",
+            T::List(S::UInt32),
+            "Number of each material's picture in textures, 4294967295 for none.",
+        ),
+        Column::new("textures", T::Images, "Pictures of the materials, PNG or JPEG."),
     ];
-    Schema::new("mesh", 1, keyed(columns))
+    Schema::new("mesh", 2, keyed(columns))
 }
 
-/// `voxels` v1: an occupancy grid of `resolution`^3 cells per sample, bit-packed.
+/// `voxels` v2: an occupancy grid of `resolution`^3 cells per sample, bit-packed.
 pub fn voxels(resolution: usize) -> Schema {
     let shape = if resolution.is_multiple_of(8) {
         vec![resolution, resolution, resolution / 8]
@@ -123,16 +159,24 @@ pub fn voxels(resolution: usize) -> Schema {
         .with("voxflow.axis_order", "xyz")
         .with("voxflow.bit_order", "little"),
         Column::new("resolution", T::UInt32, "Cells along each axis."),
-        Column::new("fill", T::Utf8, "How cells were decided: surface or solid."),
+        Column::new(
+            "fill",
+            T::Utf8,
+            "How cells were decided: surface, surface_thin, points, solid_outside_flood, ...",
+        ),
         Column::new(
             "grid_translation",
             T::Tensor(S::Float64, vec![3]),
             "Minimum corner of the grid in the mesh frame.",
         ),
-        Column::new("grid_scale", T::Float64, "Edge length of the grid in the mesh frame."),
+        Column::new(
+            "grid_scale",
+            T::Tensor(S::Float64, vec![3]),
+            "Edge length of the grid along each axis in the mesh frame.",
+        ),
         Column::new("occupied", T::UInt32, "Number of occupied cells."),
     ];
-    Schema::new("voxels", 1, keyed(columns))
+    Schema::new("voxels", 2, keyed(columns))
 }
 
 /// `view` v1: the views of a sample, with the rig's numbers.

@@ -33,7 +33,7 @@ pub fn decode(bytes: &[u8]) -> Result<VoxelGrid, FormatError> {
         return Err(too_few(bytes.len(), cells, None));
     }
     let mut grid =
-        VoxelGrid::empty(header.resolution, header.translation, header.scale, Fill::Unknown);
+        VoxelGrid::empty(header.resolution, header.translation, [header.scale; 3], Fill::Unknown);
     fill(&mut grid, runs, start)?;
     Ok(grid)
 }
@@ -42,9 +42,11 @@ pub fn decode(bytes: &[u8]) -> Result<VoxelGrid, FormatError> {
 /// same number, then runs of at most 255 voxels. The fill is lost.
 pub fn encode(grid: &VoxelGrid) -> Vec<u8> {
     let (d, [x, y, z]) = (grid.resolution, grid.translation);
-    let mut bytes =
-        format!("#binvox 1\ndim {d} {d} {d}\ntranslate {x} {y} {z}\nscale {}\ndata\n", grid.scale)
-            .into_bytes();
+    let mut bytes = format!(
+        "#binvox 1\ndim {d} {d} {d}\ntranslate {x} {y} {z}\nscale {}\ndata\n",
+        grid.scale[0]
+    )
+    .into_bytes();
     let mut run = (false, 0_u8);
     let mut take = |occupied: bool| {
         if run.1 == u8::MAX || (run.1 > 0 && run.0 != occupied) {
@@ -210,7 +212,7 @@ mod tests {
                 "{} {:?} {} {}",
                 grid.resolution,
                 grid.translation,
-                grid.scale,
+                grid.scale[0],
                 grid.occupied()
             ),
             Err(e) => format!("{}: {}", e.code, e.message),
@@ -290,7 +292,7 @@ mod tests {
 
     #[test]
     fn y_is_fastest_then_z() {
-        let mut grid = VoxelGrid::empty(3, [0.0; 3], 1.0, Fill::Unknown);
+        let mut grid = VoxelGrid::empty(3, [0.0; 3], [1.0; 3], Fill::Unknown);
         grid.set(1, 2, 0);
         let bytes = encode(&grid);
         assert!(bytes.ends_with(&[0, 9 + 2, 1, 1, 0, 27 - 12]), "{bytes:?}");

@@ -1,6 +1,6 @@
 //! Mesh formats by name, and one door to read and write them all.
 
-use voxflow_contract::TriMesh;
+use voxflow_contract::{Appearance, TriMesh};
 
 use crate::error::FormatError;
 
@@ -23,6 +23,8 @@ pub enum MeshFormat {
 pub struct DecodedMesh {
     /// The mesh; polygons were cut into triangle fans.
     pub mesh: TriMesh,
+    /// How it looks, as far as the file says.
+    pub appearance: Appearance,
     /// What the reader met that the format does not allow and got over; one fragment each.
     pub quirks: Vec<String>,
 }

@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn grids_are_indexed_x_y_z() {
-        let mut grid = VoxelGrid::empty(3, [0.0; 3], 1.0, Fill::Solid);
+        let mut grid = VoxelGrid::empty(3, [0.0; 3], [1.0; 3], Fill::Unknown);
         grid.set(2, 1, 0);
         let array = from_grid(&grid);
         assert_eq!(array.shape, [3, 3, 3]);

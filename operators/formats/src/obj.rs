@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use voxflow_contract::TriMesh;
+use voxflow_contract::{Appearance, TriMesh};
 
 use crate::error::FormatError;
 use crate::fan::Fan;
@@ -155,7 +155,8 @@ impl<'a> Reader<'a> {
         if let Some(line) = self.first_material.filter(|_| !self.has_library) {
             self.quirks.note("material used without a material library (mtllib)", line);
         }
-        Ok(DecodedMesh { mesh: self.mesh, quirks: self.quirks.into_fragments() })
+        let quirks = self.quirks.into_fragments();
+        Ok(DecodedMesh { mesh: self.mesh, appearance: Appearance::default(), quirks })
     }
 }
 
@@ -166,7 +167,7 @@ mod tests {
     /// `expected` is `vertices triangles | quirks`, or `code: message`.
     fn check(text: &str, expected: &str) {
         let found = match decode(text.as_bytes()) {
-            Ok(DecodedMesh { mesh, quirks }) => {
+            Ok(DecodedMesh { mesh, quirks, .. }) => {
                 format!("{} {:?} | {}", mesh.vertices.len(), mesh.triangles, quirks.join("; "))
             }
             Err(e) => format!("{}: {}", e.code, e.message),

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use voxflow_contract::TriMesh;
+use voxflow_contract::{Appearance, TriMesh};
 
 use crate::error::FormatError;
 use crate::fan::Fan;
@@ -30,7 +30,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
         quirks.note("text after the last face", scanner.line());
     }
     let mesh = TriMesh { vertices, triangles };
-    Ok(DecodedMesh { mesh, quirks: quirks.into_fragments() })
+    let quirks = quirks.into_fragments();
+    Ok(DecodedMesh { mesh, appearance: Appearance::default(), quirks })
 }
 
 /// Writes an OFF file. Coordinates have the fewest digits that read back as the same number.
@@ -165,7 +166,7 @@ mod tests {
     /// `expected` is `vertices triangles | quirks`, or `code: message`.
     fn check(text: &str, expected: &str) {
         let found = match decode(text.as_bytes()) {
-            Ok(DecodedMesh { mesh, quirks }) => {
+            Ok(DecodedMesh { mesh, quirks, .. }) => {
                 format!("{} {} | {}", mesh.vertices.len(), mesh.triangles.len(), quirks.join("; "))
             }
             Err(e) => format!("{}: {}", e.code, e.message),

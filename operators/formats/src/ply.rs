@@ -4,7 +4,7 @@
 //! `vertex_indices` (or `vertex_index`) of `face` are read, the rest is passed over. Coordinates
 //! of type `double` are rounded to `f32`.
 
-use voxflow_contract::TriMesh;
+use voxflow_contract::{Appearance, TriMesh};
 
 use crate::error::FormatError;
 use crate::fan::Fan;
@@ -434,7 +434,8 @@ impl<'a> Reader<'a> {
         if more {
             self.quirks.note("data after the last element", self.body.scanner.line());
         }
-        Ok(DecodedMesh { mesh: self.mesh, quirks: self.quirks.into_fragments() })
+        let quirks = self.quirks.into_fragments();
+        Ok(DecodedMesh { mesh: self.mesh, appearance: Appearance::default(), quirks })
     }
 }
 
@@ -448,7 +449,7 @@ mod tests {
     /// `expected` is `vertices triangles | quirks`, or `code: message`.
     fn check(bytes: &[u8], expected: &str) {
         let found = match decode(bytes) {
-            Ok(DecodedMesh { mesh, quirks }) => {
+            Ok(DecodedMesh { mesh, quirks, .. }) => {
                 format!("{} {:?} | {}", mesh.vertices.len(), mesh.triangles, quirks.join("; "))
             }
             Err(e) => format!("{}: {}", e.code, e.message),

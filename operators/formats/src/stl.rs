@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use voxflow_contract::TriMesh;
+use voxflow_contract::{Appearance, TriMesh};
 
 use crate::error::FormatError;
 use crate::fan::Fan;
@@ -226,7 +226,7 @@ impl Welder {
         if self.mesh.triangles.is_empty() {
             return Err(error("empty", end, "the file holds no triangles"));
         }
-        Ok(DecodedMesh { mesh: self.mesh, quirks })
+        Ok(DecodedMesh { mesh: self.mesh, appearance: Appearance::default(), quirks })
     }
 }
 
@@ -246,7 +246,7 @@ mod tests {
     /// `expected` is `vertices triangles | quirks`, or `code: message`.
     fn check(bytes: &[u8], expected: &str) {
         let found = match decode(bytes) {
-            Ok(DecodedMesh { mesh, quirks }) => {
+            Ok(DecodedMesh { mesh, quirks, .. }) => {
                 format!("{} {:?} | {}", mesh.vertices.len(), mesh.triangles, quirks.join("; "))
             }
             Err(e) => format!("{}: {}", e.code, e.message),

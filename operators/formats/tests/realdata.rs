@@ -189,7 +189,7 @@ fn near(found: f64, expected: f64, name: &str, what: &str) {
 
 fn check(folder: &Path, expected: &Expected) {
     let name = expected.name;
-    let DecodedMesh { mesh, quirks } =
+    let DecodedMesh { mesh, quirks, .. } =
         decode(folder, name).unwrap_or_else(|e| panic!("{name}: {}: {e}", e.code));
     println!("{name}: {} {} {quirks:?}", mesh.vertices.len(), mesh.triangles.len());
     assert_eq!(
@@ -254,7 +254,7 @@ fn binvox_of_the_real_program() {
     let grid = binvox::decode(&file).expect("a binvox file");
     assert_eq!((grid.resolution, grid.occupied()), (32, 1932));
     assert_eq!(grid.translation, [-0.265511, -0.331878, -0.263364]);
-    assert_eq!(grid.scale, 0.663756);
+    assert_eq!(grid.scale, [0.663756; 3]);
     let again = binvox::encode(&grid);
     assert_eq!(binvox::decode(&again).as_ref(), Ok(&grid));
     let runs = |file: &[u8]| {
@@ -267,7 +267,7 @@ fn binvox_of_the_real_program() {
     let mesh = decode(&folder, "mesh-binvox-pair/chair_model.obj").expect("a mesh").mesh;
     for vertex in mesh.triangles.iter().flatten().map(|vertex| mesh.vertices[*vertex as usize]) {
         let [x, y, z] = [0, 1, 2].map(|axis| {
-            let cell = (f64::from(vertex[axis]) - grid.translation[axis]) / grid.scale * 32.0;
+            let cell = (f64::from(vertex[axis]) - grid.translation[axis]) / grid.scale[axis] * 32.0;
             (cell as usize).min(31)
         });
         assert!(grid.get(x, y, z), "vertex {vertex:?} falls in the empty cell {x} {y} {z}");

@@ -26,7 +26,7 @@ fn grid() -> impl Strategy<Value = VoxelGrid> {
     let place = || -1e6..1e6_f64;
     (1_usize..9, [place(), place(), place()], 1e-6..1e6_f64, vec(any::<u16>(), 0..200)).prop_map(
         |(resolution, translation, scale, cells)| {
-            let mut grid = VoxelGrid::empty(resolution, translation, scale, Fill::Unknown);
+            let mut grid = VoxelGrid::empty(resolution, translation, [scale; 3], Fill::Unknown);
             let count = resolution.pow(3);
             cells.iter().for_each(|cell| grid.set_index(usize::from(*cell) % count));
             grid

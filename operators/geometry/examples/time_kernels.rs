@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use voxflow_contract::{Fill, Intrinsics};
+use voxflow_contract::{Fill, Intrinsics, SolidRule};
 use voxflow_formats::picture::{Picture, encode_png};
 use voxflow_formats::{MeshFormat, decode_mesh};
 use voxflow_geometry::{
@@ -22,7 +22,7 @@ fn main() -> Result<(), String> {
         normalize_mesh(&mesh, Normalize::UnitCube, up).map_err(|fault| fault.message)?;
     println!("{path}: {} triangles", mesh.triangles.len());
     for resolution in [32, 64, 128, 256] {
-        for fill in [Fill::Surface, Fill::Solid] {
+        for fill in [Fill::Surface, Fill::Solid(SolidRule::OutsideFlood)] {
             let name = format!("voxelize {resolution} {}", fill.name());
             time(&name, || drop(voxelize_mesh(&mesh, resolution, fill, Fit::UnitCube)));
         }

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
     Batch, BuildContext, Fault, Inputs, Kind, Operator, ParamError, Params, Refusals, Schema,
-    SourceFrame, Stage, Transform, Values, key_values, map_rows, mesh_values, tables,
+    SourceFrame, Stage, Transform, Values, appearance_values, key_values, map_rows, mesh_values,
+    tables,
 };
 use voxflow_formats::{DecodedMesh, MeshFormat};
 
@@ -88,12 +89,14 @@ impl Operator for DecodeMesh {
             self.decode(formats.value(row), bytes.value(row))
         });
         let quirks: Vec<_> = decoded.iter().map(|mesh| mesh.quirks.join("; ")).collect();
-        let meshes: Vec<_> = decoded.into_iter().map(|decoded| decoded.mesh).collect();
+        let (meshes, looks): (Vec<_>, Vec<_>) =
+            decoded.into_iter().map(|decoded| (decoded.mesh, decoded.appearance)).unzip();
         let identity = Transform::<SourceFrame, SourceFrame>::from_scale_translation(1.0, [0.0; 3]);
         let mut values = key_values(batch, &kept)?;
         values.extend(mesh_values(&meshes));
         values.push(Values::tensors(&[4, 4], kept.iter().map(|_| identity.to_array())));
         values.push(Values::utf8(&quirks));
+        values.extend(appearance_values(&looks));
         Ok(Batch::new(self.output(), values)?)
     }
 }
@@ -132,6 +135,7 @@ mod tests {
         values.push(Values::utf8(files.iter().map(|_| "path")));
         values.push(Values::utf8(files.iter().map(|file| file.0)));
         values.push(Values::binary(files.iter().map(|file| file.1)));
+        values.push(Values::images(&vec![vec![]; files.len()]));
         let batch = Batch::new(tables::sample(), values).expect("a batch");
         let mut refusals = Refusals::default();
         let output = DecodeMesh { allow_points }.apply(&batch, &mut refusals).expect("a batch");

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BatchError, BuildContext, Fault, Inputs, Kind, Object, Operator, ParamError, Params,
-    Refusals, Schema, SourceFrame, Stage, Transform, TriMesh, Values, key_values, map_rows,
-    mesh_of_row, mesh_values, tables,
+    Appearance, Batch, BatchError, BuildContext, Fault, Inputs, Kind, Object, Operator, ParamError,
+    Params, Refusals, Schema, SourceFrame, Stage, Transform, TriMesh, Values, appearance_of_row,
+    appearance_values, key_values, map_rows, mesh_of_row, mesh_values, tables,
 };
 
 use crate::kernels::{Normalize as Fit, Up, normalize_mesh};
@@ -90,12 +90,18 @@ impl Operator for Normalize {
     fn apply(&self, batch: &Batch, refusals: &mut Refusals) -> Result<Batch, Fault> {
         let (kept, placed) =
             map_rows(batch.rows(), refusals, |row| place_row(batch, row, self.params));
-        let (meshes, transforms): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
+        let (mut meshes, mut looks, mut transforms) = (vec![], vec![], vec![]);
+        for (mesh, look, transform) in placed {
+            meshes.push(mesh);
+            looks.push(look);
+            transforms.push(transform);
+        }
         let quirks = batch.utf8("quirks")?;
         let mut values = key_values(batch, &kept)?;
         values.extend(mesh_values(&meshes));
         values.push(Values::tensors(&[4, 4], transforms.iter().map(Transform::to_array)));
         values.push(Values::utf8(kept.iter().map(|row| quirks.value(*row))));
+        values.extend(appearance_values(&looks));
         Ok(Batch::new(self.output(), values)?)
     }
 
@@ -108,10 +114,11 @@ fn place_row(
     batch: &Batch,
     row: usize,
     params: NormalizeParams,
-) -> Result<(TriMesh, Transform<Object, SourceFrame>), Fault> {
-    let mesh = mesh_of_row(batch, row)?;
+) -> Result<(TriMesh, Appearance, Transform<Object, SourceFrame>), Fault> {
+    let (mesh, mut look) = (mesh_of_row(batch, row)?, appearance_of_row(batch, row)?);
     let (mesh, object_from_mesh) = normalize_mesh(&mesh, params.fit, params.up)?;
-    Ok((mesh, object_from_mesh * mesh_from_source(batch, row)?))
+    look.vertex_normals.iter_mut().for_each(|normal| *normal = params.up.turn(*normal));
+    Ok((mesh, look, object_from_mesh * mesh_from_source(batch, row)?))
 }
 
 fn mesh_from_source(

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use voxflow_contract::{
-    Batch, ContentHash, SourceFrame, Transform, TriMesh, Values, mesh_values, tables,
+    Appearance, Batch, ContentHash, SourceFrame, Transform, TriMesh, Values, appearance_values,
+    mesh_values, tables,
 };
 
 /// A watertight box of twelve triangles, counter-clockwise seen from outside.
@@ -87,5 +88,6 @@ pub(crate) fn mesh_batch(meshes: &[TriMesh]) -> Batch {
     values.extend(mesh_values(meshes));
     values.push(Values::tensors(&[4, 4], meshes.iter().map(|_| identity.to_array())));
     values.push(Values::utf8(meshes.iter().map(|_| "")));
+    values.extend(appearance_values(&vec![Appearance::default(); meshes.len()]));
     Batch::new(tables::mesh(), values).expect("a batch of meshes")
 }

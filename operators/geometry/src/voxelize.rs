@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
     Batch, BuildContext, Fault, Fill, Inputs, Kind, Operator, ParamError, Params, Refusals, Schema,
-    Stage, VoxelGrid, key_values, map_rows, mesh_of_row, tables, voxels_values,
+    SolidRule, Stage, VoxelGrid, key_values, map_rows, mesh_of_row, tables, voxels_values,
 };
 
 use crate::kernels::{Fit, MAX_RESOLUTION, voxelize_mesh};
@@ -44,7 +44,7 @@ impl FillChoice {
     fn fill(self) -> Fill {
         match self {
             Self::Surface => Fill::Surface,
-            Self::Solid => Fill::Solid,
+            Self::Solid => Fill::Solid(SolidRule::OutsideFlood),
         }
     }
 }
@@ -141,7 +141,7 @@ impl Operator for Voxelize {
 
     fn bytes_per_row(&self) -> usize {
         // The grid, and its frame, size and count.
-        VoxelGrid::byte_len(self.resolution) + 64
+        VoxelGrid::byte_len(self.resolution) + 80
     }
 }
 
@@ -156,12 +156,21 @@ mod tests {
         let meshes =
             [testing::cuboid([-0.3; 3], [0.3; 3]), testing::cuboid([0.0; 3], [2.0, 1.0, 1.0])];
         for resolution in [10, 16] {
-            let stage = Voxelize { resolution, fill: Fill::Solid, fit: Fit::UnitCube };
+            let stage = Voxelize {
+                resolution,
+                fill: Fill::Solid(SolidRule::OutsideFlood),
+                fit: Fit::UnitCube,
+            };
             let mut refusals = Refusals::default();
             let batch = stage.apply(&testing::mesh_batch(&meshes), &mut refusals).expect("a batch");
             assert_eq!(refusals.into_rows()[0].1.code, "outside");
             let grid = voxels_of_row(&batch, 0).expect("a grid");
-            let expected = voxelize_mesh(&meshes[0], resolution, Fill::Solid, Fit::UnitCube);
+            let expected = voxelize_mesh(
+                &meshes[0],
+                resolution,
+                Fill::Solid(SolidRule::OutsideFlood),
+                Fit::UnitCube,
+            );
             assert_eq!(Ok(grid), expected);
             assert!(batch.bytes() < stage.bytes_per_row() + 64, "with its keys");
         }

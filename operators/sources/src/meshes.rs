@@ -172,6 +172,7 @@ impl Source for Meshes {
             Values::utf8(paths()),
             Values::utf8(paths().map(|path| split_extension(path).1.to_ascii_lowercase())),
             Values::binary(&files),
+            Values::images(&vec![vec![]; files.len()]),
         ];
         Ok(Batch::new(tables::sample(), values)?)
     }

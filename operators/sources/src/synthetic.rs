@@ -5,8 +5,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, ContentHash, Entry, Fault, Inputs, Kind, ParamError, Params, Refusals,
-    SampleId, Schema, SetupFault, Source, Stage, TriMesh, Values, map_rows, mesh_values, tables,
+    Appearance, Batch, BuildContext, ContentHash, Entry, Fault, Inputs, Kind, ParamError, Params,
+    Refusals, SampleId, Schema, SetupFault, Source, Stage, TriMesh, Values, appearance_values,
+    map_rows, mesh_values, tables,
 };
 
 use crate::solids::{SolidClass, solid};
@@ -196,7 +197,7 @@ fn mesh_batch(entries: &[&Entry], meshes: &[TriMesh]) -> Result<Batch, Fault> {
     let identity: [f64; 16] = std::array::from_fn(|i| if i % 5 == 0 { 1.0 } else { 0.0 });
     let contents = meshes.iter().map(|mesh| *content_of(mesh).as_bytes());
     let [vertices, triangles] = mesh_values(meshes);
-    let values = vec![
+    let mut values = vec![
         Values::utf8(entries.iter().map(|entry| entry.sample.as_str())),
         Values::utf8(entries.iter().map(|entry| &entry.category)),
         Values::fixed_binary(ContentHash::LEN, contents),
@@ -205,6 +206,7 @@ fn mesh_batch(entries: &[&Entry], meshes: &[TriMesh]) -> Result<Batch, Fault> {
         Values::tensors(&[4, 4], meshes.iter().map(|_| identity)),
         Values::utf8(meshes.iter().map(|_| "")),
     ];
+    values.extend(appearance_values(&vec![Appearance::default(); meshes.len()]));
     Ok(Batch::new(tables::mesh(), values)?)
 }
 

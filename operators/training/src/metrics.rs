@@ -216,7 +216,7 @@ mod tests {
     use voxflow_contract::{Fill, VoxelGrid};
 
     fn grid(cells: &[usize]) -> VoxelGrid {
-        let mut grid = VoxelGrid::empty(2, [0.0; 3], 1.0, Fill::Solid);
+        let mut grid = VoxelGrid::empty(2, [0.0; 3], [1.0; 3], Fill::Unknown);
         cells.iter().for_each(|&cell| grid.set_index(cell));
         grid
     }

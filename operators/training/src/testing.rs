@@ -68,7 +68,7 @@ fn batch(index: &[IndexedRow], grids: &[VoxelGrid], views: &[Vec<Image>]) -> Bat
 fn shape(category: &str, sample: &str) -> VoxelGrid {
     let mut random = Random::new(1, &[sample]);
     let half: [f64; 3] = std::array::from_fn(|_| random.range(2.0, 7.5));
-    let mut grid = VoxelGrid::empty(EDGE, [-0.5; 3], 1.0, Fill::Solid);
+    let mut grid = VoxelGrid::empty(EDGE, [-0.5; 3], [1.0; 3], Fill::Unknown);
     for index in 0..EDGE.pow(3) {
         let cell = [index / (EDGE * EDGE), index / EDGE % EDGE, index % EDGE];
         let [x, y, z] = [0, 1, 2].map(|i| (cell[i] as f64 - 7.5) / half[i]);

@@ -18,7 +18,10 @@ pub(super) fn binvox(path: &Path) -> Result<Facts, Error> {
     facts.add("bytes", bytes.len());
     facts.add("dim", vec![grid.resolution; 3]);
     facts.add("translate", grid.translation.to_vec());
-    facts.add("scale", grid.scale);
+    match grid.uniform_scale() {
+        Some(scale) => facts.add("scale", scale),
+        None => facts.add("scale", format!("{:?}", grid.scale)),
+    }
     occupancy(&mut facts, &grid);
     Ok(facts)
 }

@@ -41,7 +41,7 @@ impl Columns {
     }
 
     /// The grid, packed, at its place.
-    pub(crate) fn pack(&self, translation: [f64; 3], scale: f64, fill: Fill) -> VoxelGrid {
+    pub(crate) fn pack(&self, translation: [f64; 3], scale: [f64; 3], fill: Fill) -> VoxelGrid {
         let mut grid = VoxelGrid::empty(self.resolution, translation, scale, fill);
         for (column, words) in self.bits.chunks_exact(self.words).enumerate() {
             let first_cell = column * self.resolution;
@@ -76,7 +76,7 @@ mod tests {
             let (first, last) = (resolution / 3, resolution - 1 - resolution / 5);
             let mut columns = Columns::empty(resolution);
             columns.set_span(resolution / 2, 0, first, last);
-            let grid = columns.pack([0.0; 3], 1.0, Fill::Surface);
+            let grid = columns.pack([0.0; 3], [1.0; 3], Fill::Surface);
             assert_eq!(grid.occupied(), last + 1 - first);
             assert!((first..=last).all(|z| grid.get(resolution / 2, 0, z)));
         }

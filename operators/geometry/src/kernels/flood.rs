@@ -160,7 +160,7 @@ mod tests {
                 }
             }
             let filled = fill_enclosed(&walls);
-            let grid = filled.pack([0.0; 3], 1.0, voxflow_contract::Fill::Solid);
+            let grid = filled.pack([0.0; 3], [1.0; 3], voxflow_contract::Fill::Unknown);
             let expected = plain_fill(&walls);
             assert!((0..expected.len()).all(|i| grid.get_index(i) == expected[i]), "{resolution}");
         }

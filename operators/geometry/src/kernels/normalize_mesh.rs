@@ -38,6 +38,15 @@ impl Up {
             Self::Z => [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]],
         }
     }
+
+    /// A direction of the source in the object frame.
+    pub(crate) fn turn(self, direction: [f32; 3]) -> [f32; 3] {
+        let [x, y, z] = direction;
+        match self {
+            Self::Y => [x, y, z],
+            Self::Z => [x, z, -y],
+        }
+    }
 }
 
 /// The mesh in the object frame, and the transform that took it there: one rotation, one scale for

@@ -201,7 +201,8 @@ mod tests {
                 }
             }
         }
-        let pack = |columns: Columns| -> VoxelGrid { columns.pack([0.0; 3], 1.0, Fill::Surface) };
+        let pack =
+            |columns: Columns| -> VoxelGrid { columns.pack([0.0; 3], [1.0; 3], Fill::Surface) };
         let (fast, slow) = (pack(fast), pack(slow));
         let wrong: Vec<_> = (0..resolution.pow(3))
             .filter(|i| fast.get_index(*i) != slow.get_index(*i))
@@ -255,7 +256,7 @@ mod tests {
         let corners = [[1.0, 1.0, 3.0], [4.0, 1.0, 3.0], [1.0, 4.0, 3.0]];
         let mut columns = Columns::empty(6);
         mark_triangle(&mut columns, &corners, 0.0);
-        let grid = columns.pack([0.0; 3], 1.0, Fill::Surface);
+        let grid = columns.pack([0.0; 3], [1.0; 3], Fill::Surface);
         assert!(grid.get(2, 2, 2) && grid.get(2, 2, 3) && !grid.get(2, 2, 4));
         assert!(grid.get(0, 0, 2), "a corner touches it");
     }

@@ -2,12 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use voxflow_contract::{Bounds, Fault, Fill, TriMesh, VoxelGrid};
+use voxflow_contract::{Bounds, Fault, Fill, SolidRule, TriMesh, VoxelGrid};
 
 use crate::kernels::check::check_triangles;
 use crate::kernels::columns::Columns;
 use crate::kernels::flood::fill_enclosed;
 use crate::kernels::surface::mark_triangle;
+
+/// The solid fill.
+const SOLID: Fill = Fill::Solid(SolidRule::OutsideFlood);
 
 /// Largest resolution: 2^27 cells, 16 MiB packed.
 pub const MAX_RESOLUTION: usize = 512;
@@ -112,8 +115,8 @@ pub fn voxelize_mesh(
     let bounds = mesh.bounds().ok_or_else(|| Fault::new("no_triangles", "the mesh is empty"))?;
     let (translation, scale) = fit.frame(&bounds)?;
     let surface = mark_surface(mesh, resolution, translation, scale, fit.cell_margin());
-    let columns = if fill == Fill::Solid { fill_enclosed(&surface) } else { surface };
-    Ok(columns.pack(translation, scale, fill))
+    let columns = if fill == SOLID { fill_enclosed(&surface) } else { surface };
+    Ok(columns.pack(translation, [scale; 3], fill))
 }
 
 fn check_request(resolution: usize, fill: Fill) -> Result<(), Fault> {
@@ -121,7 +124,7 @@ fn check_request(resolution: usize, fill: Fill) -> Result<(), Fault> {
         let message = format!("resolution {resolution} is not from 1 to {MAX_RESOLUTION}");
         return Err(Fault::new("resolution", message));
     }
-    if !matches!(fill, Fill::Surface | Fill::Solid) {
+    if !matches!(fill, Fill::Surface | SOLID) {
         return Err(Fault::new("fill", format!("cannot fill a grid as `{}`", fill.name())));
     }
     Ok(())
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn a_cube_of_half_the_grid_is_solid_inside_and_hollow_as_surface() {
         let cube = testing::cuboid([-0.26; 3], [0.26; 3]);
-        let solid = voxelize_mesh(&cube, 32, Fill::Solid, Fit::UnitCube).expect("a cube");
+        let solid = voxelize_mesh(&cube, 32, SOLID, Fit::UnitCube).expect("a cube");
         assert_eq!(solid.occupied(), 18 * 18 * 18);
         let surface = voxelize_mesh(&cube, 32, Fill::Surface, Fit::UnitCube).expect("a cube");
         assert_eq!(surface.occupied(), 18 * 18 * 18 - 16 * 16 * 16);
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_volume_of_a_ball_is_bounded_by_its_cells() {
-        let grid = voxelize_mesh(&testing::ball(0.5, 4), 64, Fill::Solid, Fit::UnitCube);
+        let grid = voxelize_mesh(&testing::ball(0.5, 4), 64, SOLID, Fit::UnitCube);
         let volume = grid.expect("a ball").occupied() as f64 / 64f64.powi(3);
         let exact = std::f64::consts::PI / 6.0;
         assert!(volume > exact && volume < exact * 1.09, "{volume} {exact}");
@@ -174,12 +177,12 @@ mod tests {
     fn frames_are_what_the_fits_promise() {
         let mesh = testing::cuboid([1.0, 2.0, 3.0], [2.0, 6.0, 5.0]);
         let frame = |fit| {
-            let grid = voxelize_mesh(&mesh, 8, Fill::Solid, fit).expect("a box");
+            let grid = voxelize_mesh(&mesh, 8, SOLID, fit).expect("a box");
             (grid.translation, grid.scale)
         };
-        assert_eq!(frame(Fit::Binvox), ([1.0, 2.0, 3.0], 4.0));
-        assert_eq!(frame(Fit::Centered), ([-0.5, 2.0, 2.0], 4.0));
-        let fault = voxelize_mesh(&mesh, 8, Fill::Solid, Fit::UnitCube).expect_err("outside");
+        assert_eq!(frame(Fit::Binvox), ([1.0, 2.0, 3.0], [4.0; 3]));
+        assert_eq!(frame(Fit::Centered), ([-0.5, 2.0, 2.0], [4.0; 3]));
+        let fault = voxelize_mesh(&mesh, 8, SOLID, Fit::UnitCube).expect_err("outside");
         assert_eq!(fault.code, "outside");
     }
 
@@ -189,17 +192,17 @@ mod tests {
             voxelize_mesh(mesh, resolution, fill, fit).err().map(|fault| fault.code)
         };
         let cube = testing::cuboid([-0.5; 3], [0.5; 3]);
-        assert_eq!(code(&cube, 0, Fill::Solid, Fit::UnitCube), Some("resolution"));
-        assert_eq!(code(&cube, 513, Fill::Solid, Fit::UnitCube), Some("resolution"));
+        assert_eq!(code(&cube, 0, SOLID, Fit::UnitCube), Some("resolution"));
+        assert_eq!(code(&cube, 513, SOLID, Fit::UnitCube), Some("resolution"));
         assert_eq!(code(&cube, 8, Fill::Unknown, Fit::UnitCube), Some("fill"));
         let point = TriMesh { vertices: vec![[0.0; 3]], triangles: vec![[0, 0, 0]] };
-        assert_eq!(code(&point, 8, Fill::Solid, Fit::Binvox), Some("degenerate"));
-        assert_eq!(code(&point, 8, Fill::Solid, Fit::UnitCube), None);
+        assert_eq!(code(&point, 8, SOLID, Fit::Binvox), Some("degenerate"));
+        assert_eq!(code(&point, 8, SOLID, Fit::UnitCube), None);
         let huge = testing::cuboid([-f32::MAX; 3], [f32::MAX; 3]);
-        assert_eq!(code(&huge, 8, Fill::Solid, Fit::UnitCube), Some("outside"));
-        assert_eq!(code(&huge, 8, Fill::Solid, Fit::Centered), None);
+        assert_eq!(code(&huge, 8, SOLID, Fit::UnitCube), Some("outside"));
+        assert_eq!(code(&huge, 8, SOLID, Fit::Centered), None);
         let tiny = testing::cuboid([0.0; 3], [f32::from_bits(1); 3]);
-        assert_eq!(code(&tiny, 8, Fill::Solid, Fit::Binvox), None);
+        assert_eq!(code(&tiny, 8, SOLID, Fit::Binvox), None);
     }
 
     #[test]
@@ -213,7 +216,7 @@ mod tests {
         for axis in 0..3 {
             assert!((surface.translation[axis] - theirs.translation[axis]).abs() < 1e-5);
         }
-        assert!((surface.scale - theirs.scale).abs() < 1e-5);
+        assert!((surface.scale[0] - theirs.scale[0]).abs() < 1e-5);
         assert_eq!((theirs.occupied(), surface.bits()), (1932, theirs.bits()));
         // Cells occupied by us, and by both: as solid, and by plain closed cells.
         let both = |grid: &VoxelGrid| {
@@ -221,12 +224,12 @@ mod tests {
             let both: u32 = pairs.map(|(a, b)| (a & b).count_ones()).sum();
             (grid.occupied(), both)
         };
-        let solid = voxelize_mesh(&mesh, 32, Fill::Solid, Fit::Binvox).expect("a chair");
+        let solid = voxelize_mesh(&mesh, 32, SOLID, Fit::Binvox).expect("a chair");
         assert_eq!(both(&solid), (1957, 1932));
         let bounds = mesh.bounds().expect("a chair");
         let marked = |margin| {
             let columns = mark_surface(&mesh, 32, bounds.min, bounds.longest(), margin);
-            columns.pack(bounds.min, bounds.longest(), Fill::Surface)
+            columns.pack(bounds.min, [bounds.longest(); 3], Fill::Surface)
         };
         assert_eq!(both(&marked(0.0)), (1902, 1902));
         // Every margin from the one that the last of the 30 cells needs to the one that a 31st needs.
