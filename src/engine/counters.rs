@@ -1,6 +1,7 @@
 //! Counters: rows and seconds of every stage, for progress, records and the final report.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -41,11 +42,19 @@ struct Live {
     nanos: AtomicU64,
 }
 
+/// What the stages did to a part that no record holds yet.
+#[derive(Default)]
+struct PartCounts {
+    stages: BTreeMap<usize, StageCount>,
+    /// Sinks whose record has them.
+    recorded: usize,
+}
+
 /// Live counts of all stages of this process.
 #[derive(Default)]
 pub struct Counters {
     stages: Vec<Live>,
-    parts: Mutex<BTreeMap<(usize, u64), BTreeMap<usize, StageCount>>>,
+    parts: Mutex<BTreeMap<(usize, u64), PartCounts>>,
 }
 
 impl Counters {
@@ -82,13 +91,26 @@ impl Counters {
     pub(crate) fn add_to_part(&self, root: usize, part: u64, stage: usize, count: StageCount) {
         self.add(stage, count);
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        *parts.entry((root, part)).or_default().entry(stage).or_default() += count;
+        *parts.entry((root, part)).or_default().stages.entry(stage).or_default() += count;
     }
 
-    /// What the stages did to a part.
-    pub(crate) fn part(&self, root: usize, part: u64) -> BTreeMap<usize, StageCount> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.get(&(root, part)).cloned().unwrap_or_default()
+    /// What the stages did to a part, for the record of one of `sinks` sinks; forgotten once each
+    /// has it.
+    pub(crate) fn record_part(
+        &self,
+        root: usize,
+        part: u64,
+        sinks: usize,
+    ) -> BTreeMap<usize, StageCount> {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Entry::Occupied(mut counts) = parts.entry((root, part)) else {
+            return BTreeMap::new();
+        };
+        counts.get_mut().recorded += 1;
+        if counts.get().recorded >= sinks {
+            return counts.remove().stages;
+        }
+        counts.get().stages.clone()
     }
 }
 

@@ -7,6 +7,7 @@
 mod claims;
 mod cluster;
 mod counters;
+mod entries;
 mod fault;
 mod feed;
 mod graph;
@@ -30,6 +31,7 @@ mod work;
 
 pub use cluster::Cluster;
 pub use counters::{Counters, StageCount};
+pub use entries::Entries;
 pub use fault::EngineFault;
 pub use graph::{Graph, Node};
 pub use guard::install_panic_hook;

@@ -227,7 +227,7 @@ fn speak(stage: usize, keyed: &dyn Keyed, gathered: Vec<Batch>, shared: &Shared)
     let said = sorted_keys(gathered).and_then(|keys| {
         let said =
             guarded(|| keyed.assign(&keys)).map_err(|panic| format!("it panicked: {panic}"))?;
-        said.map_err(|fault| fault.message)
+        said.map_err(|fault| fault.message).and_then(without_repeats)
     });
     match said {
         Ok(batch) => shared.put_late(stage, batch),
@@ -236,6 +236,13 @@ fn speak(stage: usize, keyed: &dyn Keyed, gathered: Vec<Batch>, shared: &Shared)
             shared.fail(EngineFault::Keys { stage, message });
         }
     }
+}
+
+/// What a keyed stage said, without the key columns that the samples' own rows have.
+fn without_repeats(said: Batch) -> Result<Batch, String> {
+    let is_kept = |name: &&str| *name == tables::KEY[0] || !tables::KEY.contains(name);
+    let columns = said.schema().columns().iter().map(|column| column.name.as_str());
+    said.project(&columns.filter(is_kept).collect::<Vec<_>>()).map_err(|e| e.to_string())
 }
 
 fn sorted_keys(gathered: Vec<Batch>) -> Result<Batch, String> {
@@ -294,7 +301,8 @@ fn commit_parts<'scope>(
 
 fn commit_part(sink: usize, part: u64, rows: u64, refused: Vec<Refusal>, shared: &Shared) {
     let (graph, root) = (&shared.graph, shared.graph.root(sink));
-    let counts = shared.counters.part(root, part);
+    let sinks = shared.journals.keys().filter(|&&sink| graph.root(sink) == root).count();
+    let counts = shared.counters.record_part(root, part, sinks);
     let stages = counts.into_iter().map(|(i, count)| (graph.nodes[i].id.clone(), count)).collect();
     let digest = &shared.scans[&root].parts[part as usize].digest;
     let fingerprint = part_fingerprint(&graph.nodes[sink].fingerprint, digest);

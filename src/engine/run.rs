@@ -364,6 +364,7 @@ impl Process {
             return Err(EngineFault::Bug(format!("{} is no sink", node.id)));
         };
         let shared = &opened.shared;
+        crate::allocator::give_back_free();
         let parts_folder = &shared.part_folders[&sink];
         let parts = self.collect_parts(parts_folder, sink)?;
         let late = self.late_of(shared, sink)?;

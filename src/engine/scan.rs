@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use voxflow_contract::{Entry, Stage};
 
+use super::entries::Entries;
 use super::fault::EngineFault;
 use super::graph::Graph;
 
@@ -30,7 +31,7 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
     /// All samples, sorted by id.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// The same samples in parts.
     pub parts: Vec<Part>,
     /// Changes when any sample changes.
@@ -39,24 +40,22 @@ pub struct Scan {
 
 impl Scan {
     /// Cuts entries into parts; the cuts depend on sizes alone, never on workers.
-    pub fn new(mut entries: Vec<Entry>, bytes_per_row: u64) -> Self {
+    pub fn new(entries: &[Entry], bytes_per_row: u64) -> Self {
         let mut parts = Vec::new();
         let mut start = 0;
         while start < entries.len() {
-            let (end, charge) = cut(&entries, start, bytes_per_row);
+            let (end, charge) = cut(entries, start, bytes_per_row);
             let digest = digest(&entries[start..end]);
             parts.push(Part { entries: start..end, charge, digest });
             start = end;
         }
-        let digest = digest(&entries);
-        entries.shrink_to_fit();
-        Self { entries, parts, digest }
+        parts.shrink_to_fit();
+        Self { entries: Entries::new(entries), parts, digest: digest(entries) }
     }
 
     /// The file of a sample, where it has one.
     pub fn path_of(&self, sample: &str) -> Option<&str> {
-        let found = self.entries.binary_search_by(|entry| entry.sample.as_str().cmp(sample));
-        found.ok().and_then(|i| self.entries[i].path.as_deref())
+        self.entries.path_of(sample)
     }
 }
 
@@ -98,7 +97,7 @@ pub fn scan_sources(graph: &Graph) -> Result<BTreeMap<usize, Scan>, EngineFault>
             let message = format!("source {} lists {} out of order", node.kind, pair[1].sample);
             return Err(EngineFault::Bug(message));
         }
-        scans.insert(root, Scan::new(entries, graph.bytes_per_row(root)));
+        scans.insert(root, Scan::new(&entries, graph.bytes_per_row(root)));
     }
     Ok(scans)
 }
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn parts_cover_all_entries_in_order() {
-        let scan = Scan::new(entries(&[10; 3000]), 0);
+        let scan = Scan::new(&entries(&[10; 3000]), 0);
         assert_eq!(scan.parts.len(), 3);
         assert_eq!(scan.parts[1].entries, 1024..2048);
         assert_eq!(scan.parts[2].entries, 2048..3000);
@@ -129,17 +128,17 @@ mod tests {
 
     #[test]
     fn a_giant_is_a_part_of_its_own() {
-        let scan = Scan::new(entries(&[10, 100 << 20, 10]), 0);
+        let scan = Scan::new(&entries(&[10, 100 << 20, 10]), 0);
         let ranges: Vec<_> = scan.parts.iter().map(|part| part.entries.clone()).collect();
         assert_eq!(ranges, [0..1, 1..2, 2..3]);
     }
 
     #[test]
     fn a_changed_sample_changes_its_part_only() {
-        let (a, b) = (Scan::new(entries(&[10; 2000]), 0), {
+        let (a, b) = (Scan::new(&entries(&[10; 2000]), 0), {
             let mut changed = entries(&[10; 2000]);
             changed[3].stamp = "new".to_owned();
-            Scan::new(changed, 0)
+            Scan::new(&changed, 0)
         });
         assert_ne!(a.parts[0].digest, b.parts[0].digest);
         assert_eq!(a.parts[1].digest, b.parts[1].digest);

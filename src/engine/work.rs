@@ -155,7 +155,7 @@ fn refuse_all(rows: &Batch, schema: Schema, fault: &Fault, attempt: u32) -> Work
 /// Reads one part of a source, with the same care as an operator.
 pub(crate) fn open_part(source: &dyn Source, scan: &Scan, part: u64) -> Worked {
     let range = scan.parts[part as usize].entries.clone();
-    open_entries(source, &scan.entries[range], 1)
+    open_entries(source, &scan.entries.unpack(range), 1)
 }
 
 fn open_entries(source: &dyn Source, entries: &[voxflow_contract::Entry], attempt: u32) -> Worked {

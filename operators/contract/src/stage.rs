@@ -169,8 +169,8 @@ pub trait Sink: Send + Sync {
     fn read_keys(&self, path: &Path) -> Result<Batch, MachineFault>;
 
     /// Makes the data set in `folder` of all `parts`, given in key order. `late` has a row for each
-    /// sample, sorted by sample, with what keyed stages said of it; it has no columns beyond the key
-    /// when there is no keyed stage. Must leave `folder` either as it was or complete.
+    /// sample, sorted by sample: column `sample`, and what keyed stages said of it; it has no columns
+    /// beyond the key when there is no keyed stage. Must leave `folder` either as it was or complete.
     ///
     /// # Errors
     /// When the machine fails.

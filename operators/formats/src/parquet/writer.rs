@@ -15,6 +15,9 @@ use super::fault;
 use super::schema::file_schema;
 use crate::FormatError;
 
+/// Bytes of a page after which another is begun; readers take far more.
+const MAX_PAGE_BYTES: usize = 64 << 20;
+
 /// How a Parquet file is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteOptions {
@@ -34,12 +37,15 @@ impl Default for WriteOptions {
 /// Pictures are stored as they are, everything else by zstd (level 3); text has dictionaries, and
 /// text and numbers have statistics. The Arrow schema is kept with all metadata.
 ///
-/// Holds one row group of rows in memory, beside what the encoder holds of it.
+/// Holds one row group of rows in memory: the encoder, which takes more, is there only while a row
+/// group is written. The bytes of the file do not depend on how the rows were
+/// dealt to calls, as long as a column of a row group takes less than 64 MiB.
 pub struct ParquetWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
     schema: Schema,
     file_schema: SchemaRef,
     row_group_rows: usize,
+    /// Rows of the next row group.
     pending: Vec<Batch>,
     pending_rows: usize,
 }
@@ -94,20 +100,13 @@ impl<W: Write + Send> ParquetWriter<W> {
         self.writer.into_inner().map_err(fault)
     }
 
-    /// One call of the encoder for each row group: where it begins a page depends on how much it is
-    /// given at once.
     fn write_row_group(&mut self) -> Result<(), FormatError> {
-        let pending = std::mem::take(&mut self.pending);
         self.pending_rows = 0;
-        let rows = match pending.as_slice() {
-            [one] => one.clone(),
-            several => match Batch::concat(several).map_err(fault)? {
-                Some(rows) => rows,
-                None => return Ok(()),
-            },
-        };
-        let rows = record_batch_under(&rows, Arc::clone(&self.file_schema))?;
-        self.writer.write(&rows).and_then(|()| self.writer.flush()).map_err(fault)
+        for rows in std::mem::take(&mut self.pending) {
+            let rows = record_batch_under(&rows, Arc::clone(&self.file_schema))?;
+            self.writer.write(&rows).map_err(fault)?;
+        }
+        self.writer.flush().map_err(fault)
     }
 
     fn check_columns(&self, batch: &Batch) -> Result<(), FormatError> {
@@ -130,6 +129,10 @@ fn properties(
         .set_compression(zstd)
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::None)
+        // One page a column and row group: where the encoder began another would depend on how many
+        // rows it was given at once.
+        .set_data_page_size_limit(MAX_PAGE_BYTES)
+        .set_data_page_row_count_limit(usize::MAX)
         // Pages are not looked up one by one; the index would stay in memory until the footer.
         .set_offset_index_disabled(true)
         .set_max_row_group_row_count(Some(row_group_rows));

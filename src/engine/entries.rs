@@ -1,0 +1,131 @@
+//! Entries: the samples of a scan in few bytes each, since there may be millions.
+
+use std::ops::Range;
+
+use voxflow_contract::{Entry, SampleId};
+
+/// Samples in the order of their ids. Their text lies in one string; a class or stamp that is that
+/// of the sample before, and an id that its path begins with, lie there once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entries {
+    text: String,
+    rows: Vec<Row>,
+}
+
+/// Where the parts of one sample lie in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    sample: Span,
+    category: Span,
+    path: Option<Span>,
+    stamp: Span,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(Rust, packed(4))]
+struct Span {
+    start: u64,
+    len: u32,
+}
+
+impl Entries {
+    /// Packs samples that a source listed.
+    pub(crate) fn new(entries: &[Entry]) -> Self {
+        let mut packed = Self { text: String::new(), rows: Vec::with_capacity(entries.len()) };
+        for entry in entries {
+            packed.push(entry);
+        }
+        packed.text.shrink_to_fit();
+        packed
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The samples of a range, as the source listed them.
+    pub(crate) fn unpack(&self, range: Range<usize>) -> Vec<Entry> {
+        self.rows[range].iter().map(|row| self.entry(row)).collect()
+    }
+
+    /// The file of a sample, where it has one.
+    pub(crate) fn path_of(&self, sample: &str) -> Option<&str> {
+        let found = self.rows.binary_search_by(|row| self.of(row.sample).cmp(sample));
+        found.ok().and_then(|i| self.rows[i].path).map(|path| self.of(path))
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        let sample = entry.sample.as_str();
+        let path = entry.path.as_deref().map(|path| self.add(path));
+        let sample = match (path, &entry.path) {
+            (Some(span), Some(path)) if path.starts_with(sample) => {
+                Span { start: span.start, len: sample.len() as u32 }
+            }
+            _ => self.add(sample),
+        };
+        let before = self.rows.last().copied();
+        let category = self.add_unless(before.map(|row| row.category), &entry.category);
+        let stamp = self.add_unless(before.map(|row| row.stamp), &entry.stamp);
+        self.rows.push(Row { sample, category, path, stamp, bytes: entry.bytes });
+    }
+
+    fn add_unless(&mut self, before: Option<Span>, text: &str) -> Span {
+        before.filter(|span| self.of(*span) == text).unwrap_or_else(|| self.add(text))
+    }
+
+    fn add(&mut self, text: &str) -> Span {
+        let start = self.text.len() as u64;
+        self.text.push_str(text);
+        Span { start, len: text.len() as u32 }
+    }
+
+    fn of(&self, span: Span) -> &str {
+        let start = span.start as usize;
+        &self.text[start..start + span.len as usize]
+    }
+
+    fn entry(&self, row: &Row) -> Entry {
+        Entry {
+            sample: SampleId::new(self.of(row.sample)).expect("it was an id when it was packed"),
+            category: self.of(row.category).to_owned(),
+            path: row.path.map(|path| self.of(path).to_owned()),
+            bytes: row.bytes,
+            stamp: self.of(row.stamp).to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_comes_back_and_what_repeats_lies_there_once() {
+        let entry = |sample: &str, category: &str, path: Option<&str>, stamp: &str| Entry {
+            sample: SampleId::new(sample).expect("an id"),
+            category: category.to_owned(),
+            path: path.map(str::to_owned),
+            bytes: stamp.len() as u64,
+            stamp: stamp.to_owned(),
+        };
+        let entries = [
+            entry("chair/a", "chair", Some("chair/a.off"), "1"),
+            entry("chair/b", "chair", Some("other/b.off"), "1"),
+            entry("table/a", "table", None, "2"),
+        ];
+        let packed = Entries::new(&entries);
+        assert_eq!(packed.unpack(0..3), entries);
+        assert_eq!(packed.unpack(1..2), entries[1..2]);
+        assert_eq!(packed.text, "chair/a.offchair1other/b.offchair/btable/atable2");
+        assert_eq!(packed.path_of("chair/b"), Some("other/b.off"));
+        assert_eq!(packed.path_of("table/a"), None);
+        assert_eq!(packed.path_of("none"), None);
+    }
+}
