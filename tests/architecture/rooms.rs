@@ -46,7 +46,6 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("timely", &["voxflow"]),
     ("differential-dataflow", &["voxflow"]),
     ("arrow2", &["voxflow-contract", "voxflow-formats"]),
-    ("arrow-format", &["voxflow-contract", "voxflow"]),
     ("arrow", &["voxflow-formats"]),
     ("parquet", &["voxflow-formats"]),
     ("burn*", &["voxflow-models", "voxflow-training"]),

@@ -62,12 +62,15 @@ fn broken_toml_is_shown_where_it_breaks() {
 }
 
 #[test]
-fn the_mesh_pipeline_that_ships_can_be_planned() {
+fn the_mesh_pipelines_that_ship_can_be_planned() {
     let sandbox = Sandbox::new();
     sandbox.write("meshes/solid/tetrahedron.off", TETRAHEDRON_OFF);
+    for name in ["meshes-to-views", "meshes-to-voxels"] {
+        let pipeline = shipped(&format!("pipelines/{name}.toml"));
+        let text = sandbox.succeed(&["plan", &pipeline, "--set", "root=meshes"]);
+        assert!(text.contains("1 samples of 1 classes"), "{text}");
+    }
     let pipeline = shipped("pipelines/meshes-to-voxels.toml");
-    let text = sandbox.succeed(&["plan", &pipeline, "--set", "root=meshes"]);
-    assert!(text.contains("1 samples of 1 classes"), "{text}");
     let json = sandbox.succeed(&["plan", &pipeline, "--set", "root=meshes", "--format", "json"]);
     let plan: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(plan["stages"][0]["scan"]["samples"], 1);
