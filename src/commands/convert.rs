@@ -24,12 +24,12 @@ pub fn convert(args: &ConvertArgs) -> Result<(), Error> {
             let done = format!("{vertices} vertices, {triangles} triangles");
             (encode_mesh(format, &mesh), done)
         }
-        (Form::Mesh(_), grid_form) => encode_grid(grid_form, &voxelize(args)?),
+        (Form::Mesh(_), grid_form) => encode_grid(args, grid_form, &voxelize(args)?)?,
         (_, Form::Mesh(_)) => {
             let hint = "grids become binvox or npy; meshes become any of the formats";
             return Err(Error::argument("OUT", "a grid cannot be turned into a mesh", hint));
         }
-        (_, grid_form) => encode_grid(grid_form, &read_grid(&args.input)?),
+        (_, grid_form) => encode_grid(args, grid_form, &read_grid(&args.input)?)?,
     };
     output_file::write(&args.output, &bytes)?;
     terminal::print(&format!("{}: {done}\n", args.output.display()))
@@ -128,13 +128,17 @@ fn voxelize(args: &ConvertArgs) -> Result<VoxelGrid, Error> {
         .map_err(|fault| Error::input("voxelize", &args.input, fault.message))
 }
 
-fn encode_grid(form: Form, grid: &VoxelGrid) -> (Vec<u8>, String) {
+fn encode_grid(
+    args: &ConvertArgs,
+    form: Form,
+    grid: &VoxelGrid,
+) -> Result<(Vec<u8>, String), Error> {
     let bytes = match form {
         Form::Npy => npy::encode(&npy::from_grid(grid)),
-        _ => binvox::encode(grid),
+        _ => binvox::encode(grid).map_err(|e| Error::input("convert", &args.input, e))?,
     };
     let (n, occupied) = (grid.resolution, terminal::thousands(grid.occupied() as u64));
-    (bytes, format!("{n}^3 cells, {occupied} occupied"))
+    Ok((bytes, format!("{n}^3 cells, {occupied} occupied")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Codecs: bytes to values and back, without paths and without a clock.
 
 pub mod binvox;
+mod bit_slab;
 mod error;
 mod fan;
 mod mesh_format;

@@ -255,7 +255,7 @@ fn binvox_of_the_real_program() {
     assert_eq!((grid.resolution, grid.occupied()), (32, 1932));
     assert_eq!(grid.translation, [-0.265511, -0.331878, -0.263364]);
     assert_eq!(grid.scale, [0.663756; 3]);
-    let again = binvox::encode(&grid);
+    let again = binvox::encode(&grid).expect("one scale");
     assert_eq!(binvox::decode(&again).as_ref(), Ok(&grid));
     let runs = |file: &[u8]| {
         let data = file.windows(5).position(|window| window == b"data\n").expect("data");
