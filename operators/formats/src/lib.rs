@@ -4,6 +4,7 @@ pub mod binvox;
 mod bit_slab;
 mod error;
 mod fan;
+pub mod glb;
 mod mesh_format;
 pub mod npy;
 mod obj;

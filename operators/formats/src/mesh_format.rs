@@ -8,6 +8,10 @@ use crate::error::FormatError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum MeshFormat {
+    /// glTF 2.0 in one binary file.
+    Glb,
+    /// glTF 2.0 as JSON.
+    Gltf,
     /// Wavefront OBJ.
     Obj,
     /// Object File Format of Geomview.
@@ -31,11 +35,14 @@ pub struct DecodedMesh {
 
 impl MeshFormat {
     /// All formats, sorted by extension.
-    pub const ALL: &'static [Self] = &[Self::Obj, Self::Off, Self::Ply, Self::Stl];
+    pub const ALL: &'static [Self] =
+        &[Self::Glb, Self::Gltf, Self::Obj, Self::Off, Self::Ply, Self::Stl];
 
     /// File extension in lower case, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
+            Self::Glb => "glb",
+            Self::Gltf => "gltf",
             Self::Obj => "obj",
             Self::Off => "off",
             Self::Ply => "ply",
@@ -56,6 +63,7 @@ impl MeshFormat {
 /// When the bytes hold no vertices or do not follow the format beyond repair.
 pub fn decode_mesh(format: MeshFormat, bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
     match format {
+        MeshFormat::Glb | MeshFormat::Gltf => crate::glb::decode(bytes, &|_| None),
         MeshFormat::Obj => crate::obj::decode(bytes),
         MeshFormat::Off => crate::off::decode(bytes),
         MeshFormat::Ply => crate::ply::decode(bytes),
@@ -63,9 +71,11 @@ pub fn decode_mesh(format: MeshFormat, bytes: &[u8]) -> Result<DecodedMesh, Form
     }
 }
 
-/// Writes a mesh: text for OBJ and OFF, little-endian binary for PLY and STL.
+/// Writes a mesh: text for OBJ, OFF and glTF, little-endian binary for GLB, PLY and STL.
 pub fn encode_mesh(format: MeshFormat, mesh: &TriMesh) -> Vec<u8> {
     match format {
+        MeshFormat::Glb => crate::glb::encode_glb(mesh),
+        MeshFormat::Gltf => crate::glb::encode_gltf(mesh),
         MeshFormat::Obj => crate::obj::encode(mesh),
         MeshFormat::Off => crate::off::encode(mesh),
         MeshFormat::Ply => crate::ply::encode(mesh),
