@@ -1,7 +1,9 @@
 //! NPY: one array of numbers, as numpy saves it.
 
-use voxflow_contract::VoxelGrid;
+use half::f16;
+use voxflow_contract::{Fill, VoxelGrid};
 
+use crate::axis_order::to_row_major;
 use crate::error::FormatError;
 use crate::scan::error;
 
@@ -11,13 +13,23 @@ use crate::scan::error;
 pub enum NpyData {
     /// `|b1`.
     Bool(Vec<bool>),
+    /// `|i1`.
+    I8(Vec<i8>),
+    /// `<i2`.
+    I16(Vec<i16>),
+    /// `<i4`.
+    I32(Vec<i32>),
+    /// `<i8`.
+    I64(Vec<i64>),
     /// `|u1`.
     U8(Vec<u8>),
     /// `<u2`.
     U16(Vec<u16>),
     /// `<u4`.
     U32(Vec<u32>),
-    /// `<f4`.
+    /// `<u8`.
+    U64(Vec<u64>),
+    /// `<f4`, and what was read as `<f2`.
     F32(Vec<f32>),
     /// `<f8`.
     F64(Vec<f64>),
@@ -53,9 +65,14 @@ pub fn encode(array: &NpyArray) -> Vec<u8> {
     let mut bytes = header(data.descr(), shape);
     match data {
         NpyData::Bool(values) => bytes.extend(values.iter().map(|value| u8::from(*value))),
+        NpyData::I8(values) => bytes.extend(values.iter().map(|value| value.cast_unsigned())),
+        NpyData::I16(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+        NpyData::I32(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+        NpyData::I64(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
         NpyData::U8(values) => bytes.extend_from_slice(values),
         NpyData::U16(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
         NpyData::U32(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
+        NpyData::U64(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
         NpyData::F32(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
         NpyData::F64(values) => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
     }
@@ -64,25 +81,30 @@ pub fn encode(array: &NpyArray) -> Vec<u8> {
 
 /// Reads an NPY file of version 1, 2 or 3.
 ///
+/// Numbers of either byte order; arrays in Fortran order are put in C order, half floats become
+/// single ones.
+///
 /// # Errors
-/// `empty`, `bad_header`, `unsupported` (Fortran order, big-endian numbers, pickled objects, types
-/// that [`NpyData`] lacks), `truncated`, `bad_length` (bytes after the array).
+/// `empty`, `bad_header`, `unsupported` (pickled objects, structured types, types that [`NpyData`]
+/// lacks), `truncated`, `bad_length` (bytes after the array).
 pub fn decode(bytes: &[u8]) -> Result<NpyArray, FormatError> {
-    let (header, start) = split(bytes)?;
-    let (descr, shape) = parse_header(header, start - header.len())?;
-    let size = item_size(descr, start - header.len())?;
+    let (text, start) = split(bytes)?;
+    let header = Header::parse(text, start - text.len())?;
+    let Header { kind, shape, .. } = &header;
     let cells = shape.iter().try_fold(1_usize, |cells, side| cells.checked_mul(*side));
-    let promised = cells.and_then(|cells| cells.checked_mul(size)).unwrap_or(usize::MAX);
+    let promised = cells.and_then(|cells| cells.checked_mul(kind.size())).unwrap_or(usize::MAX);
     let body = &bytes[start..];
     if body.len() != promised {
         let code = if body.len() < promised { "truncated" } else { "bad_length" };
-        let found = body.len();
+        let (found, descr) = (body.len(), header.descr);
         let message = format_args!(
             "an array of shape {shape:?} and type {descr} takes {promised} bytes, the file holds {found}"
         );
         return Err(error(code, bytes.len().min(start.saturating_add(promised)), message));
     }
-    Ok(NpyArray { shape, data: read_data(descr, body) })
+    let data = kind.read(body, header.is_big_endian);
+    let data = if header.is_fortran_order { data.into_row_major(shape) } else { data };
+    Ok(NpyArray { shape: header.shape, data })
 }
 
 /// A voxel grid as truth values of shape `[d, d, d]`, indexed x, y, z.
@@ -92,14 +114,110 @@ pub fn from_grid(grid: &VoxelGrid) -> NpyArray {
     NpyArray { shape: vec![d; 3], data: NpyData::Bool(cells.collect()) }
 }
 
+impl NpyArray {
+    /// The grid of a cubic array of three axes, which may follow others of length 1: cells whose
+    /// value is at least `threshold` are occupied (a truth value counts as 0 or 1). The first axis
+    /// is x, the last z. It lies in the unit cube at the origin, as the array does not say where.
+    ///
+    /// # Errors
+    /// `bad_shape` when the array has another shape, or more than [`VoxelGrid::MAX_RESOLUTION`]
+    /// cells a side.
+    pub fn to_grid(&self, threshold: f64) -> Result<VoxelGrid, FormatError> {
+        let ones = self.shape.iter().take_while(|side| **side == 1).count();
+        let axes = &self.shape[ones.min(self.shape.len().saturating_sub(3))..];
+        let side = match axes {
+            [x, y, z] if x == y && y == z => *x,
+            _ => 0,
+        };
+        if side == 0 || side > VoxelGrid::MAX_RESOLUTION {
+            let (shape, most) = (&self.shape, VoxelGrid::MAX_RESOLUTION);
+            let message =
+                format!("an array of shape {shape:?} is no cube of 1 to {most} cells a side");
+            return Err(FormatError { code: "bad_shape", message, offset: None });
+        }
+        let mut grid = VoxelGrid::empty(side, [0.0; 3], [1.0; 3], Fill::Unknown);
+        self.data.for_each(|cell, value| {
+            if value >= threshold {
+                grid.set_index(cell);
+            }
+        });
+        Ok(grid)
+    }
+}
+
 impl NpyData {
+    /// All values as numbers of 64 bits; whole numbers beyond 2^53 are rounded.
+    pub fn to_f64(&self) -> Vec<f64> {
+        let mut numbers = Vec::with_capacity(self.len());
+        self.for_each(|_, value| numbers.push(value));
+        numbers
+    }
+
+    /// The type in words: `bool`, `u8`, ...
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Bool(_) => "bool",
+            Self::I8(_) => "i8",
+            Self::I16(_) => "i16",
+            Self::I32(_) => "i32",
+            Self::I64(_) => "i64",
+            Self::U8(_) => "u8",
+            Self::U16(_) => "u16",
+            Self::U32(_) => "u32",
+            Self::U64(_) => "u64",
+            Self::F32(_) => "f32",
+            Self::F64(_) => "f64",
+        }
+    }
+
+    fn for_each(&self, mut take: impl FnMut(usize, f64)) {
+        fn each<T: Copy>(values: &[T], number: fn(T) -> f64, mut take: impl FnMut(usize, f64)) {
+            values.iter().enumerate().for_each(|(i, value)| take(i, number(*value)));
+        }
+        match self {
+            Self::Bool(values) => each(values, |value| f64::from(u8::from(value)), &mut take),
+            Self::I8(values) => each(values, f64::from, &mut take),
+            Self::I16(values) => each(values, f64::from, &mut take),
+            Self::I32(values) => each(values, f64::from, &mut take),
+            Self::I64(values) => each(values, |value| value as f64, &mut take),
+            Self::U8(values) => each(values, f64::from, &mut take),
+            Self::U16(values) => each(values, f64::from, &mut take),
+            Self::U32(values) => each(values, f64::from, &mut take),
+            Self::U64(values) => each(values, |value| value as f64, &mut take),
+            Self::F32(values) => each(values, f64::from, &mut take),
+            Self::F64(values) => each(values, |value| value, &mut take),
+        }
+    }
+
+    /// Values whose first axis is the fastest, reordered so that the last one is.
+    pub(crate) fn into_row_major(self, shape: &[usize]) -> Self {
+        match self {
+            Self::Bool(values) => Self::Bool(to_row_major(values, shape)),
+            Self::I8(values) => Self::I8(to_row_major(values, shape)),
+            Self::I16(values) => Self::I16(to_row_major(values, shape)),
+            Self::I32(values) => Self::I32(to_row_major(values, shape)),
+            Self::I64(values) => Self::I64(to_row_major(values, shape)),
+            Self::U8(values) => Self::U8(to_row_major(values, shape)),
+            Self::U16(values) => Self::U16(to_row_major(values, shape)),
+            Self::U32(values) => Self::U32(to_row_major(values, shape)),
+            Self::U64(values) => Self::U64(to_row_major(values, shape)),
+            Self::F32(values) => Self::F32(to_row_major(values, shape)),
+            Self::F64(values) => Self::F64(to_row_major(values, shape)),
+        }
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::Bool(values) => values.len(),
+            Self::I8(values) => values.len(),
+            Self::I16(values) => values.len(),
+            Self::I32(values) => values.len(),
+            Self::I64(values) => values.len(),
             Self::U8(values) => values.len(),
             Self::U16(values) => values.len(),
             Self::U32(values) => values.len(),
+            Self::U64(values) => values.len(),
             Self::F32(values) => values.len(),
             Self::F64(values) => values.len(),
         }
@@ -113,9 +231,14 @@ impl NpyData {
     fn descr(&self) -> &'static str {
         match self {
             Self::Bool(_) => "|b1",
+            Self::I8(_) => "|i1",
+            Self::I16(_) => "<i2",
+            Self::I32(_) => "<i4",
+            Self::I64(_) => "<i8",
             Self::U8(_) => "|u1",
             Self::U16(_) => "<u2",
             Self::U32(_) => "<u4",
+            Self::U64(_) => "<u8",
             Self::F32(_) => "<f4",
             Self::F64(_) => "<f8",
         }
@@ -175,31 +298,41 @@ fn split(bytes: &[u8]) -> Result<(&str, usize), FormatError> {
     Ok((header, end))
 }
 
-/// Type and shape out of the header's Python dictionary, which begins at byte `offset`.
-fn parse_header(header: &str, offset: usize) -> Result<(&str, Vec<usize>), FormatError> {
-    let bad = |what: &str| error("bad_header", offset, format_args!("the header has no {what}"));
-    match value_of(header, "fortran_order") {
-        Some(value) if value.starts_with("False") => {}
-        Some(value) if value.starts_with("True") => {
-            let message = "the array is in Fortran order; save it with numpy.ascontiguousarray";
+/// What the header says.
+struct Header<'a> {
+    descr: &'a str,
+    kind: NumberKind,
+    is_big_endian: bool,
+    is_fortran_order: bool,
+    shape: Vec<usize>,
+}
+
+impl<'a> Header<'a> {
+    /// Out of the header's Python dictionary, which begins at byte `offset`.
+    fn parse(text: &'a str, offset: usize) -> Result<Self, FormatError> {
+        let bad =
+            |what: &str| error("bad_header", offset, format_args!("the header has no {what}"));
+        let is_fortran_order = match value_of(text, "fortran_order") {
+            Some(value) if value.starts_with("False") => false,
+            Some(value) if value.starts_with("True") => true,
+            _ => return Err(bad("fortran_order")),
+        };
+        let descr = value_of(text, "descr").ok_or_else(|| bad("descr"))?;
+        if descr.starts_with('[') {
+            let message = "the array has a structured type; save each field alone";
             return Err(error("unsupported", offset, message));
         }
-        _ => return Err(bad("fortran_order")),
+        let descr = descr
+            .strip_prefix(['\'', '"'])
+            .and_then(|text| text.split(['\'', '"']).next())
+            .ok_or_else(|| bad("descr"))?;
+        let shape = value_of(text, "shape")
+            .and_then(|text| text.strip_prefix('(')?.split_once(')'))
+            .and_then(|(sides, _)| parse_shape(sides))
+            .ok_or_else(|| bad("shape"))?;
+        let kind = NumberKind::of(descr, offset)?;
+        Ok(Self { descr, kind, is_big_endian: descr.starts_with('>'), is_fortran_order, shape })
     }
-    let descr = value_of(header, "descr").ok_or_else(|| bad("descr"))?;
-    if descr.starts_with('[') {
-        let message = "the array has a structured type; save each field alone";
-        return Err(error("unsupported", offset, message));
-    }
-    let descr = descr
-        .strip_prefix(['\'', '"'])
-        .and_then(|text| text.split(['\'', '"']).next())
-        .ok_or_else(|| bad("descr"))?;
-    let shape = value_of(header, "shape")
-        .and_then(|text| text.strip_prefix('(')?.split_once(')'))
-        .and_then(|(sides, _)| parse_shape(sides))
-        .ok_or_else(|| bad("shape"))?;
-    Ok((descr, shape))
 }
 
 /// What follows `'key':` in a Python dictionary.
@@ -219,32 +352,96 @@ fn parse_shape(sides: &str) -> Option<Vec<usize>> {
     shape.filter(|shape| shape.len() <= MAX_AXES)
 }
 
-fn item_size(descr: &str, offset: usize) -> Result<usize, FormatError> {
-    let reason = match descr {
-        "|b1" | "|u1" | "<b1" | "<u1" => return Ok(1),
-        "<u2" => return Ok(2),
-        "<u4" | "<f4" => return Ok(4),
-        "<f8" => return Ok(8),
-        _ if descr.starts_with("|O") => "pickled objects are never read",
-        _ if descr.starts_with('>') => "big-endian numbers are not read",
-        _ => "types read are b1, u1, u2, u4, f4 and f8",
-    };
-    let message = format_args!("the array has type `{}`: {reason}", descr.escape_debug());
-    Err(error("unsupported", offset, message))
+/// A type of numbers that files have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NumberKind {
+    Bool,
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    F16,
+    F32,
+    F64,
 }
 
-/// The values of a type that [`item_size`] knows.
-fn read_data(descr: &str, bytes: &[u8]) -> NpyData {
-    fn read<const N: usize, T>(bytes: &[u8], from: fn([u8; N]) -> T) -> Vec<T> {
-        bytes.as_chunks::<N>().0.iter().map(|chunk| from(*chunk)).collect()
+impl NumberKind {
+    /// The type of numpy's name for it, with the byte order before.
+    fn of(descr: &str, offset: usize) -> Result<Self, FormatError> {
+        match descr.strip_prefix(['<', '>', '|', '=']).unwrap_or_default() {
+            "b1" => return Ok(Self::Bool),
+            "i1" => return Ok(Self::I8),
+            "i2" => return Ok(Self::I16),
+            "i4" => return Ok(Self::I32),
+            "i8" => return Ok(Self::I64),
+            "u1" => return Ok(Self::U8),
+            "u2" => return Ok(Self::U16),
+            "u4" => return Ok(Self::U32),
+            "u8" => return Ok(Self::U64),
+            "f2" => return Ok(Self::F16),
+            "f4" => return Ok(Self::F32),
+            "f8" => return Ok(Self::F64),
+            _ => {}
+        }
+        let reason = if descr.starts_with("|O") {
+            "pickled objects are never read"
+        } else {
+            "types read are b1, i1 to i8, u1 to u8 and f2 to f8"
+        };
+        let descr: String = descr.chars().take(32).collect();
+        let message = format_args!("the array has type `{}`: {reason}", descr.escape_debug());
+        Err(error("unsupported", offset, message))
     }
-    match &descr[1..] {
-        "b1" => NpyData::Bool(bytes.iter().map(|byte| *byte != 0).collect()),
-        "u1" => NpyData::U8(bytes.to_vec()),
-        "u2" => NpyData::U16(read(bytes, u16::from_le_bytes)),
-        "u4" => NpyData::U32(read(bytes, u32::from_le_bytes)),
-        "f4" => NpyData::F32(read(bytes, f32::from_le_bytes)),
-        _ => NpyData::F64(read(bytes, f64::from_le_bytes)),
+
+    /// Bytes of a number.
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::Bool | Self::I8 | Self::U8 => 1,
+            Self::I16 | Self::U16 | Self::F16 => 2,
+            Self::I32 | Self::U32 | Self::F32 => 4,
+            Self::I64 | Self::U64 | Self::F64 => 8,
+        }
+    }
+
+    /// The numbers of as many bytes as they take.
+    pub(crate) fn read(self, bytes: &[u8], is_big_endian: bool) -> NpyData {
+        fn read<const N: usize, T>(
+            bytes: &[u8],
+            is_big_endian: bool,
+            from: fn([u8; N]) -> T,
+        ) -> Vec<T> {
+            let chunks = bytes.as_chunks::<N>().0.iter();
+            if is_big_endian {
+                let turned = |chunk: &[u8; N]| {
+                    let mut chunk = *chunk;
+                    chunk.reverse();
+                    from(chunk)
+                };
+                return chunks.map(turned).collect();
+            }
+            chunks.map(|chunk| from(*chunk)).collect()
+        }
+        match self {
+            Self::Bool => NpyData::Bool(bytes.iter().map(|byte| *byte != 0).collect()),
+            Self::I8 => NpyData::I8(bytes.iter().map(|byte| byte.cast_signed()).collect()),
+            Self::I16 => NpyData::I16(read(bytes, is_big_endian, i16::from_le_bytes)),
+            Self::I32 => NpyData::I32(read(bytes, is_big_endian, i32::from_le_bytes)),
+            Self::I64 => NpyData::I64(read(bytes, is_big_endian, i64::from_le_bytes)),
+            Self::U8 => NpyData::U8(bytes.to_vec()),
+            Self::U16 => NpyData::U16(read(bytes, is_big_endian, u16::from_le_bytes)),
+            Self::U32 => NpyData::U32(read(bytes, is_big_endian, u32::from_le_bytes)),
+            Self::U64 => NpyData::U64(read(bytes, is_big_endian, u64::from_le_bytes)),
+            Self::F16 => {
+                let from = |bytes| f16::from_le_bytes(bytes).to_f32();
+                NpyData::F32(read(bytes, is_big_endian, from))
+            }
+            Self::F32 => NpyData::F32(read(bytes, is_big_endian, f32::from_le_bytes)),
+            Self::F64 => NpyData::F64(read(bytes, is_big_endian, f64::from_le_bytes)),
+        }
     }
 }
 
@@ -295,6 +492,46 @@ mod tests {
     }
 
     #[test]
+    fn orders_and_types_of_others() {
+        let dict = |descr: &str, order: &str| {
+            format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': (2, 3)}}")
+        };
+        check(&file(&dict("|i1", "True"), &[1, 2, 3, 4, 5, 255]), "[2, 3] I8([1, 3, 5, 2, 4, -1])");
+        check(
+            &file(&dict("|b1", "True"), &[1, 0, 0, 0, 0, 0]),
+            "[2, 3] Bool([true, false, false, false, false, false])",
+        );
+        check(
+            &file(&dict(">i2", "False"), &[1, 0, 255, 255, 0, 0, 0, 0, 0, 0, 0, 1]),
+            "[2, 3] I16([256, -1, 0, 0, 0, 1])",
+        );
+        // One, minus two, the largest and the smallest half, infinity, zero.
+        check(
+            &file(&dict("<f2", "False"), &[0, 60, 0, 192, 255, 123, 1, 0, 0, 124, 0, 0]),
+            "[2, 3] F32([1.0, -2.0, 65504.0, 5.9604645e-8, inf, 0.0])",
+        );
+        check(
+            &file("{'descr': '>u8', 'fortran_order': True, 'shape': ()}", &[1; 8]),
+            "[] U64([72340172838076673])",
+        );
+    }
+
+    #[test]
+    fn cubes_become_grids() {
+        let array =
+            NpyArray { shape: vec![1, 2, 2, 2], data: NpyData::U8(vec![0, 0, 0, 0, 0, 0, 9, 4]) };
+        let grid = array.to_grid(5.0).expect("a cube");
+        assert!(grid.get(1, 1, 0) && grid.occupied() == 1);
+        for shape in [vec![4, 2], vec![2, 2, 2, 1], vec![2, 1, 4], vec![0, 0, 0], vec![]] {
+            let data = NpyData::U8(vec![0; shape.iter().product()]);
+            let error = NpyArray { shape, data }.to_grid(0.5).expect_err("no cube");
+            assert_eq!(error.code, "bad_shape");
+        }
+        let one = NpyArray { shape: vec![1, 1, 1], data: NpyData::F32(vec![0.5]) };
+        assert_eq!(one.to_grid(0.5).map(|grid| grid.occupied()), Ok(1));
+    }
+
+    #[test]
     fn refusals() {
         check(b"", "empty: the file holds no bytes");
         check(b"PK", "bad_header: the file does not begin with \\x93NUMPY");
@@ -304,20 +541,13 @@ mod tests {
             format!("{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}")
         };
         check(
-            &file(&dict("'<f4'", "True", "(1,)"), &[0; 4]),
-            "unsupported: the array is in Fortran order; save it with numpy.ascontiguousarray",
-        );
-        check(
             &file(&dict("'|O'", "False", "(1,)"), &[0; 4]),
             "unsupported: the array has type `|O`: pickled objects are never read",
         );
         check(
-            &file(&dict("'>f4'", "False", "(1,)"), &[0; 4]),
-            "unsupported: the array has type `>f4`: big-endian numbers are not read",
-        );
-        check(
-            &file(&dict("'<i8'", "False", "(1,)"), &[0; 8]),
-            "unsupported: the array has type `<i8`: types read are b1, u1, u2, u4, f4 and f8",
+            &file(&dict("'<c8'", "False", "(1,)"), &[0; 8]),
+            "unsupported: the array has type `<c8`: types read are b1, i1 to i8, u1 to u8 and f2 \
+             to f8",
         );
         check(
             &file(&dict("[('a', '<f4')]", "False", "(1,)"), &[0; 4]),

@@ -37,6 +37,11 @@ fn grid() -> impl Strategy<Value = VoxelGrid> {
 fn array() -> impl Strategy<Value = NpyArray> {
     let data = prop_oneof![
         vec(any::<bool>(), 0..50).prop_map(NpyData::Bool),
+        vec(any::<i8>(), 0..50).prop_map(NpyData::I8),
+        vec(any::<i16>(), 0..50).prop_map(NpyData::I16),
+        vec(any::<i32>(), 0..50).prop_map(NpyData::I32),
+        vec(any::<i64>(), 0..50).prop_map(NpyData::I64),
+        vec(any::<u64>(), 0..50).prop_map(NpyData::U64),
         vec(any::<u8>(), 0..50).prop_map(NpyData::U8),
         vec(any::<u16>(), 0..50).prop_map(NpyData::U16),
         vec(any::<u32>(), 0..50).prop_map(NpyData::U32),
