@@ -5,11 +5,12 @@ use std::io::Cursor;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::error::{DecodingError, UnsupportedError};
 use image::{
-    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat,
-    ImageReader, Limits,
+    ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError,
+    ImageFormat, ImageReader, Limits,
 };
 
 use crate::error::FormatError;
+use crate::inflate::MOST_EXPANSION;
 use crate::scan::error;
 
 /// A picture of 8-bit samples.
@@ -48,9 +49,40 @@ pub const MAX_PICTURE_BYTES: u64 = 512 << 20;
 /// # Ok::<(), voxflow_formats::FormatError>(())
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<Picture, FormatError> {
+    let decoder = open(bytes)?;
+    DynamicImage::from_decoder(decoder).map(reduce).map_err(|cause| decode_error(&cause))
+}
+
+/// Reads a grey picture of 16-bit samples: width and height in pixels, and the samples, top row
+/// first.
+///
+/// # Errors
+/// As [`decode`]; `unsupported` when it is of another type.
+pub fn decode_grey_u16(bytes: &[u8]) -> Result<(u32, u32, Vec<u16>), FormatError> {
+    let decoder = open(bytes)?;
+    if decoder.color_type() != ColorType::L16 {
+        let found = decoder.color_type();
+        let message =
+            format_args!("the picture has samples of type {found:?}, not 16-bit grey ones");
+        return Err(error("unsupported", 0, message));
+    }
+    let image = DynamicImage::from_decoder(decoder).map_err(|cause| decode_error(&cause))?;
+    Ok((image.width(), image.height(), image.into_luma16().into_raw()))
+}
+
+/// A reader that has seen the sides of a picture, which are not too large.
+fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, FormatError> {
     let format = format_of(bytes)?;
-    if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
-        return Err(error("truncated", bytes.len(), "the JPEG has no end marker: it is cut off"));
+    match format {
+        ImageFormat::Jpeg if !jpeg_ends(bytes) => {
+            let message = "the JPEG has no end marker: it is cut off";
+            return Err(error("truncated", bytes.len(), message));
+        }
+        ImageFormat::Png if png_promises_too_much(bytes) => {
+            let message = "the PNG promises more samples than its bytes can stand for";
+            return Err(error("truncated", bytes.len(), message));
+        }
+        _ => {}
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE_PIXELS);
@@ -67,7 +99,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, FormatError> {
         );
         return Err(error("too_large", 0, message));
     }
-    DynamicImage::from_decoder(decoder).map(reduce).map_err(|cause| decode_error(&cause))
+    Ok(decoder)
 }
 
 /// Writes a PNG with fast compression; equal pictures give equal bytes.
@@ -144,6 +176,27 @@ fn format_of(bytes: &[u8]) -> Result<ImageFormat, FormatError> {
 fn jpeg_ends(bytes: &[u8]) -> bool {
     let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
     last([0xff, 0xd9]) > last([0xff, 0xda])
+}
+
+/// Whether the rows of a PNG, as its header has them, are more than deflate can make of the file: a
+/// header alone must not make the reader allocate.
+fn png_promises_too_much(bytes: &[u8]) -> bool {
+    let Some(&[w0, w1, w2, w3, h0, h1, h2, h3, depth, color]) =
+        bytes.get(16..26).and_then(|header| header.first_chunk())
+    else {
+        return false;
+    };
+    let channels = match color {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    let [width, height] = [[w0, w1, w2, w3], [h0, h1, h2, h3]].map(u32::from_be_bytes);
+    // Sides that are too large have an error of their own.
+    let is_read = width.max(height) <= MAX_SIDE_PIXELS;
+    let row_bytes = (u64::from(width) * u64::from(depth) * channels).div_ceil(8);
+    is_read && row_bytes * u64::from(height) > (bytes.len() * MOST_EXPANSION) as u64
 }
 
 /// Down to 8 bits and 1, 3 or 4 channels.
@@ -346,6 +399,60 @@ mod tests {
         assert_eq!(exact, [0, 0x8080, 0xffff]);
         let reduced = Picture { width: 3, height: 1, channels: 1, data: vec![0, 128, 255] };
         assert_eq!(decode(&bytes), Ok(reduced));
+    }
+
+    /// A PNG of one row of chunks, which need not be what the writer here makes.
+    fn png(
+        bit_depth: u8,
+        color: u8,
+        width: u32,
+        height: u32,
+        chunks: &[(&[u8; 4], &[u8])],
+    ) -> Vec<u8> {
+        let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+        let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
+        let header = [&sides[..], &[bit_depth, color, 0, 0, 0]].concat();
+        for (name, body) in [(b"IHDR", header.as_slice())].iter().chain(chunks) {
+            let mut crc = flate2::Crc::new();
+            crc.update(*name);
+            crc.update(body);
+            file.extend((body.len() as u32).to_be_bytes());
+            file.extend([&name[..], body].concat());
+            file.extend(crc.sum().to_be_bytes());
+        }
+        file
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).expect("memory takes all");
+        encoder.finish().expect("memory takes all")
+    }
+
+    #[test]
+    fn few_bits_and_palettes_become_eight_bits() {
+        // Two rows of 5 pixels, each after a filter byte.
+        let rows = zlib(&[0, 0b1010_1000, 0, 0b0101_0000]);
+        let masks = png(1, 0, 5, 2, &[(b"IDAT", &rows), (b"IEND", b"")]);
+        let picture = decode(&masks).expect("a mask of 1 bit");
+        assert_eq!(picture.data, [255, 0, 255, 0, 255, 0, 255, 0, 255, 0]);
+        let palette = [(b"PLTE", &[9, 8, 7, 1, 2, 3][..]), (b"IDAT", &rows), (b"IEND", b"")];
+        let picture = decode(&png(1, 3, 5, 2, &palette)).expect("a palette of 1 bit");
+        assert_eq!((picture.channels, &picture.data[..6]), (3, &[1, 2, 3, 9, 8, 7][..]));
+        let clear = [palette[0], (b"tRNS", &[0][..]), palette[1], palette[2]];
+        let picture = decode(&png(1, 3, 5, 2, &clear)).expect("a palette with alpha");
+        assert_eq!((picture.channels, &picture.data[..8]), (4, &[1, 2, 3, 255, 9, 8, 7, 0][..]));
+        let grey = png(2, 0, 4, 1, &[(b"IDAT", &zlib(&[0, 0b0001_1011])), (b"IEND", b"")]);
+        assert_eq!(decode(&grey).expect("grey of 2 bits").data, [0, 85, 170, 255]);
+    }
+
+    #[test]
+    fn headers_alone_make_no_room() {
+        let tiny = png(8, 6, 11_000, 11_000, &[(b"IDAT", &zlib(&[0])), (b"IEND", b"")]);
+        assert_eq!(code(&tiny), "truncated");
+        assert_eq!(code(&png(16, 6, 16_000, 16_000, &[])), "truncated");
+        assert_eq!(code(&png(8, 0, u32::MAX, u32::MAX, &[])), "too_large");
     }
 
     #[test]
