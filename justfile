@@ -12,6 +12,20 @@ test *NAME:
 bench *NAME:
     cargo bench --workspace {{NAME}}
 
+# Synthetic meshes for `just peers`, made by PYTHON in the folder OUT
+peers-shapes PYTHON OUT *OPTIONS:
+    {{PYTHON}} benches/peers/shapes.py {{OUT}} {{OPTIONS}}
+
+# Kernels beside Open3D, VTK and trimesh; PYTHON has benches/peers/requirements.txt
+peers PYTHON *FILES:
+    cargo build --release -p voxflow-geometry --example time_kernels
+    {{PYTHON}} benches/peers/compare.py --binary target/release/examples/time_kernels {{FILES}}
+
+# A folder of meshes to grids, pictures and Parquet, beside a Python script
+peers-end-to-end PYTHON *FILES:
+    cargo build --release
+    {{PYTHON}} benches/peers/end_to_end.py --voxflow target/release/voxflow {{FILES}}
+
 # From nothing to a trained and evaluated network
 quickstart *OPTIONS:
     cargo run --release -- run pipelines/quickstart.toml {{OPTIONS}}

@@ -236,45 +236,66 @@ def gl_renderer():
     return "; ".join(line.strip() for line in lines if line.lower().startswith("opengl") and "extension" not in line.lower())
 
 
-def vtk_render(mesh, rig):
-    """Upload, twelve renderings, RGB and depth read back. The window stands already."""
-    import vtk
-    from vtk.util.numpy_support import vtk_to_numpy
+class VtkStage:
+    """A window and a camera that stand ready; `shoot` uploads a mesh, draws each view and reads RGB and depth back."""
 
-    data, window, renderer = vtk_polydata(mesh), vtk_window(rig.size), vtk.vtkRenderer()
-    window.AddRenderer(renderer)
-    window.Render()
-    end, near, far = rig.size - 1, rig.distance - 1, rig.distance + 1
-    camera = renderer.GetActiveCamera()
-    camera.SetViewAngle(rig.fov_y_deg)
+    def __init__(self, rig):
+        import vtk
 
-    def work():
+        self.rig, self.window, self.renderer = rig, vtk_window(rig.size), vtk.vtkRenderer()
+        self.near, self.far = rig.distance - 1, rig.distance + 1
+        self.poses = rig.camera_from_object()
+        self.window.AddRenderer(self.renderer)
+        self.window.Render()
+        self.renderer.GetActiveCamera().SetViewAngle(rig.fov_y_deg)
+
+    def shoot(self, data):
+        import vtk
+
         mapper = vtk.vtkPolyDataMapper()
         mapper.SetInputData(data)
         actor = vtk.vtkActor()
         actor.SetMapper(mapper)
         actor.GetProperty().SetInterpolationToFlat()
-        renderer.AddActor(actor)
-        pictures = []
-        for pose in rig.camera_from_object():
-            camera.SetPosition(*(-pose[:3, :3].T @ pose[:3, 3]))
-            camera.SetFocalPoint(0, 0, 0)
-            camera.SetViewUp(*-pose[1, :3])
-            camera.SetClippingRange(near, far)
-            window.Render()
-            colors, depths = vtk.vtkUnsignedCharArray(), vtk.vtkFloatArray()
-            window.GetPixelData(0, 0, end, end, 0, colors, 0)
-            window.GetZbufferData(0, 0, end, end, depths)
-            pictures.append((colors, depths))
-        renderer.RemoveActor(actor)
+        self.renderer.AddActor(actor)
+        pictures = [self.picture(pose) for pose in self.poses]
+        self.renderer.RemoveActor(actor)
         return pictures
+
+    def picture(self, pose):
+        import vtk
+
+        end, camera = self.rig.size - 1, self.renderer.GetActiveCamera()
+        camera.SetPosition(*(-pose[:3, :3].T @ pose[:3, 3]))
+        camera.SetFocalPoint(0, 0, 0)
+        camera.SetViewUp(*-pose[1, :3])
+        camera.SetClippingRange(self.near, self.far)
+        self.window.Render()
+        colors, depths = vtk.vtkUnsignedCharArray(), vtk.vtkFloatArray()
+        self.window.GetPixelData(0, 0, end, end, 0, colors, 0)
+        self.window.GetZbufferData(0, 0, end, end, depths)
+        return colors, depths
+
+
+def vtk_render(mesh, rig):
+    """The window and the mesh as VTK has it stand already, which favours VTK."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    data, stage = vtk_polydata(mesh), VtkStage(rig)
+    near, far = stage.near, stage.far
 
     def read(pictures):
         shape = (rig.size, rig.size)
         buffer = np.stack([vtk_to_numpy(depths).reshape(shape)[::-1] for _, depths in pictures]).astype(np.float64)
         return np.where(buffer < 1, near * far / (far - buffer * (far - near)), 0)
 
-    return work, read
+    return lambda: stage.shoot(data), read
+
+
+def vtk_render_new_window(mesh, rig):
+    """As a script that opens a window for each mesh."""
+    _, read = vtk_render(mesh, rig)
+    return lambda: VtkStage(rig).shoot(vtk_polydata(mesh)), read
 
 
 def open3d_decode(path):
@@ -303,6 +324,6 @@ PEERS = {
 SECOND_OPINIONS = {
     "voxelize_surface": {"trimesh": trimesh_surface},
     "voxelize_solid": {"trimesh": trimesh_solid, "point-cloud-utils": pcu_solid},
-    "render": {},
+    "render": {"VTK, new window": vtk_render_new_window},
     "decode": {},
 }
