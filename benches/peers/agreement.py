@@ -8,12 +8,12 @@ REFEREED = 40
 
 
 def is_watertight(mesh):
-    """Whether each edge belongs to two triangles, after equal corners are one."""
+    """Whether each edge belongs to just two triangles, after equal corners are one: no doubled faces either."""
     _, inverse = np.unique(mesh.vertices, axis=0, return_inverse=True)
     corners = inverse.reshape(-1)[mesh.triangles]
     edges = np.sort(np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]]), axis=1)
     _, counts = np.unique(edges[edges[:, 0] != edges[:, 1]], axis=0, return_counts=True)
-    return bool(len(counts)) and bool((counts % 2 == 0).all())
+    return bool(len(counts)) and bool((counts == 2).all())
 
 
 def centers_of(cells, resolution):
