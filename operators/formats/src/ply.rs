@@ -1,320 +1,114 @@
 //! PLY: the Stanford polygon format, as text and as binary of both byte orders.
 //!
-//! Elements may come in any order with any properties: `x`, `y`, `z` of `vertex` and the list
-//! `vertex_indices` (or `vertex_index`) of `face` are read, the rest is passed over. Coordinates
-//! of type `double` are rounded to `f32`.
+//! Elements may come in any order with any properties. Of `vertex` are read `x y z`, `nx ny nz`,
+//! `red green blue alpha` (or `diffuse_red` ..., or `r` ...) and `s t` (or `u v`, `texture_u` ...);
+//! of `face` the list `vertex_indices` (or `vertex_index`), the list `texcoord`, the number
+//! `texnumber` and a colour, which becomes a material; of `tristrips` the list `vertex_indices`. The
+//! rest is passed over. Coordinates of type `double` are rounded to `f32`. A comment `TextureFile`
+//! names the picture that texture coordinates are of.
 
-use voxflow_contract::{Appearance, TriMesh};
+use std::collections::{BTreeMap, HashMap};
 
+use voxflow_contract::{Appearance, Image, Material, TriMesh};
+
+use crate::colors::{ColorNumbers, FaceColors};
 use crate::error::FormatError;
-use crate::fan::Fan;
 use crate::mesh_format::DecodedMesh;
+use crate::normals::units;
+use crate::obj_look::Misses;
+use crate::ply_header::{Element, Encoding, Header, Property, Scalar};
+use crate::ply_rows::{Body, FixedRows, Slots, quick_text_row};
+use crate::quick_lines;
 use crate::quirks::Quirks;
-use crate::scan::{Scanner, bounded, error};
+use crate::scan::{Scanner, bounded};
+use crate::sidecars::{Sidecar, SidecarIndex, is_picture};
 
-/// Reads a PLY file.
+/// Reads a PLY file; `sidecars` are its pictures, where they were looked for.
 ///
 /// # Errors
-/// `empty` without vertices, `bad_header`, `unsupported` (triangle strips), `bad_number`,
-/// `bad_count`, `truncated`, `not_finite`, `index_out_of_range`.
-pub(crate) fn decode(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
+/// `empty` without vertices, `bad_header`, `bad_number`, `bad_count`, `truncated`, `not_finite`,
+/// `index_out_of_range`.
+pub(crate) fn decode(
+    bytes: &[u8],
+    sidecars: Option<&[Sidecar<'_>]>,
+) -> Result<DecodedMesh, FormatError> {
     let mut scanner = Scanner::new(bytes);
     let header = Header::read(&mut scanner)?;
     let vertex_count = header.vertex_count(&scanner)?;
     let body = Body { scanner, encoding: header.encoding, element: "" };
-    let mut reader =
-        Reader { body, quirks: Quirks::default(), mesh: TriMesh::default(), vertex_count };
+    let mut reader = Reader::new(body, vertex_count);
     for element in &header.elements {
         reader.element(element)?;
     }
-    reader.finish()
+    Ok(reader.finish(&header.textures, sidecars))
 }
 
-/// Writes a little-endian binary PLY file; a point cloud has no face element.
-pub(crate) fn encode(mesh: &TriMesh) -> Vec<u8> {
-    let mut header = format!(
-        "ply\nformat binary_little_endian 1.0\nelement vertex {}\n\
-         property float x\nproperty float y\nproperty float z\n",
-        mesh.vertices.len()
-    );
-    if !mesh.triangles.is_empty() {
-        let count = mesh.triangles.len();
-        header += &format!("element face {count}\nproperty list uchar uint vertex_indices\n");
-    }
-    header += "end_header\n";
-    let mut bytes = header.into_bytes();
-    bytes.reserve(12 * mesh.vertices.len() + 13 * mesh.triangles.len());
-    for coordinate in mesh.vertices.iter().flatten() {
-        bytes.extend_from_slice(&coordinate.to_le_bytes());
-    }
-    for triangle in &mesh.triangles {
-        bytes.push(3);
-        triangle.iter().for_each(|vertex| bytes.extend_from_slice(&vertex.to_le_bytes()));
-    }
-    bytes
+/// The pictures that the header of a PLY file names; none when it is no such header.
+pub(crate) fn texture_files(bytes: &[u8]) -> Vec<String> {
+    Header::read(&mut Scanner::new(bytes)).map_or_else(|_| Vec::new(), |header| header.textures)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
-    Ascii,
-    LittleEndian,
-    BigEndian,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scalar {
-    I8,
-    U8,
-    I16,
-    U16,
-    I32,
-    U32,
-    F32,
-    F64,
-}
-
-impl Scalar {
-    fn from_name(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"char" | b"int8" => Self::I8,
-            b"uchar" | b"uint8" => Self::U8,
-            b"short" | b"int16" => Self::I16,
-            b"ushort" | b"uint16" => Self::U16,
-            b"int" | b"int32" => Self::I32,
-            b"uint" | b"uint32" => Self::U32,
-            b"float" | b"float32" => Self::F32,
-            b"double" | b"float64" => Self::F64,
-            _ => return None,
-        })
-    }
-
-    fn size(self) -> usize {
-        match self {
-            Self::I8 | Self::U8 => 1,
-            Self::I16 | Self::U16 => 2,
-            Self::I32 | Self::U32 | Self::F32 => 4,
-            Self::F64 => 8,
-        }
-    }
-
-    /// The number in little-endian bytes of this size; every type fits an `f64`.
-    fn number(self, bytes: [u8; 8]) -> f64 {
-        let [a, b, c, d, ..] = bytes;
-        match self {
-            Self::I8 => f64::from(a as i8),
-            Self::U8 => f64::from(a),
-            Self::I16 => f64::from(i16::from_le_bytes([a, b])),
-            Self::U16 => f64::from(u16::from_le_bytes([a, b])),
-            Self::I32 => f64::from(i32::from_le_bytes([a, b, c, d])),
-            Self::U32 => f64::from(u32::from_le_bytes([a, b, c, d])),
-            Self::F32 => f64::from(f32::from_le_bytes([a, b, c, d])),
-            Self::F64 => f64::from_le_bytes(bytes),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Property {
-    name: String,
-    /// Type of the length of a list; `None` for one number.
-    length: Option<Scalar>,
-    scalar: Scalar,
-}
-
-#[derive(Debug)]
-struct Element {
-    name: String,
-    rows: u64,
-    properties: Vec<Property>,
-}
-
-impl Element {
-    /// Place of the first property, list or not, of one of these names.
-    fn find(&self, list: bool, names: &[&str]) -> Option<usize> {
-        let named = |p: &Property| p.length.is_some() == list && names.contains(&p.name.as_str());
-        self.properties.iter().position(named)
-    }
-
-    /// Fewest bytes that a row takes.
-    fn least_bytes(&self, encoding: Encoding) -> usize {
-        let size = |p: &Property| match encoding {
-            Encoding::Ascii => 2,
-            _ => p.length.unwrap_or(p.scalar).size(),
-        };
-        self.properties.iter().map(size).sum::<usize>().max(1)
-    }
-}
-
-#[derive(Debug)]
-struct Header {
-    encoding: Encoding,
-    elements: Vec<Element>,
-}
-
-impl Header {
-    /// Reads to the first byte after the `end_header` line.
-    fn read(scanner: &mut Scanner<'_>) -> Result<Self, FormatError> {
-        if scanner.rest().is_empty() {
-            return Err(error("empty", 0, "the file holds no bytes"));
-        }
-        if scanner.clone().word() != Some(b"ply") {
-            return Err(scanner.unexpected("bad_header", "the keyword ply"));
-        }
-        let (mut encoding, mut elements) = (None, Vec::new());
-        while scanner.skip_line() {
-            let before = scanner.clone();
-            match scanner.word() {
-                None | Some(b"comment" | b"obj_info") => {}
-                Some(b"format") => encoding = Some(read_encoding(scanner)?),
-                Some(b"element") => elements.push(read_element(scanner)?),
-                Some(b"property") => read_property(scanner, elements.last_mut())?,
-                Some(b"end_header") => {
-                    scanner.skip_line();
-                    return encoding.map(|encoding| Self { encoding, elements }).ok_or_else(|| {
-                        before.error("bad_header", before.offset(), "the header has no format line")
-                    });
-                }
-                _ => return Err(before.unexpected("bad_header", "a keyword of the header")),
-            }
-        }
-        Err(scanner.error("truncated", scanner.offset(), "the file ends before end_header"))
-    }
-
-    /// Number of vertices the header promises, at least one.
-    fn vertex_count(&self, scanner: &Scanner<'_>) -> Result<u64, FormatError> {
-        let refuse = |code, message: &str| Err(scanner.error(code, scanner.offset(), message));
-        let mut vertices = self.elements.iter().filter(|element| element.name == "vertex");
-        let count = vertices.next().map_or(0, |element| element.rows);
-        if vertices.next().is_some() {
-            return refuse("bad_header", "the header has two elements `vertex`");
-        }
-        if count == 0 {
-            return refuse("empty", "the header says that there are no vertices");
-        }
-        if self.elements.iter().any(|element| element.name == "tristrips" && element.rows > 0) {
-            let message = "triangle strips are not supported; convert the file to faces";
-            return refuse("unsupported", message);
-        }
-        Ok(count)
-    }
-}
-
-fn read_encoding(scanner: &mut Scanner<'_>) -> Result<Encoding, FormatError> {
-    let before = scanner.clone();
-    match scanner.word() {
-        Some(b"ascii") => Ok(Encoding::Ascii),
-        Some(b"binary_little_endian") => Ok(Encoding::LittleEndian),
-        Some(b"binary_big_endian") => Ok(Encoding::BigEndian),
-        _ => {
-            Err(before.unexpected("bad_header", "ascii, binary_little_endian or binary_big_endian"))
-        }
-    }
-}
-
-fn read_element(scanner: &mut Scanner<'_>) -> Result<Element, FormatError> {
-    let name = read_name(scanner, "the name of an element")?;
-    let rows = scanner.count("the number of rows of an element")?;
-    Ok(Element { name, rows, properties: Vec::new() })
-}
-
-fn read_property(
-    scanner: &mut Scanner<'_>,
-    element: Option<&mut Element>,
-) -> Result<(), FormatError> {
-    let Some(element) = element else {
-        let message = "a property comes before the first element";
-        return Err(scanner.error("bad_header", scanner.offset(), message));
-    };
-    let is_list = scanner.clone().word() == Some(b"list");
-    let length = if is_list {
-        scanner.word();
-        Some(read_scalar(scanner)?)
-    } else {
-        None
-    };
-    let scalar = read_scalar(scanner)?;
-    let name = read_name(scanner, "the name of a property")?;
-    element.properties.push(Property { name, length, scalar });
-    Ok(())
-}
-
-fn read_scalar(scanner: &mut Scanner<'_>) -> Result<Scalar, FormatError> {
-    let before = scanner.clone();
-    let scalar = scanner.word().and_then(Scalar::from_name);
-    scalar.ok_or_else(|| before.unexpected("bad_header", "the type of a property (float, int, ..)"))
-}
-
-fn read_name(scanner: &mut Scanner<'_>, what: &str) -> Result<String, FormatError> {
-    let before = scanner.clone();
-    let name = scanner.word().map(|word| String::from_utf8_lossy(word).into_owned());
-    name.ok_or_else(|| before.unexpected("bad_header", what))
-}
-
-/// The numbers after the header, one after the other.
-struct Body<'a> {
-    scanner: Scanner<'a>,
-    encoding: Encoding,
-    /// The element at hand, for messages.
-    element: &'a str,
-}
-
-impl Body<'_> {
-    fn error(&self, code: &'static str, offset: usize, message: &str) -> FormatError {
-        let element = self.element;
-        match self.encoding {
-            Encoding::Ascii => {
-                self.scanner.error(code, offset, format_args!("element `{element}`: {message}"))
-            }
-            _ => error(code, offset, format_args!("byte {offset}, element `{element}`: {message}")),
-        }
-    }
-
-    fn scalar(&mut self, scalar: Scalar) -> Result<f64, FormatError> {
-        if self.encoding == Encoding::Ascii {
-            self.scanner.seek();
-            return self.scanner.number("a number");
-        }
-        let offset = self.scanner.offset();
-        let Some(bytes) = self.scanner.take(scalar.size()) else {
-            return Err(self.error("truncated", offset, "the file ends inside a row"));
-        };
-        let mut number = [0; 8];
-        number[..bytes.len()].copy_from_slice(bytes);
-        if self.encoding == Encoding::BigEndian {
-            number[..bytes.len()].reverse();
-        }
-        Ok(scalar.number(number))
-    }
-
-    fn list_length(&mut self, scalar: Scalar) -> Result<u64, FormatError> {
-        let offset = self.scanner.offset();
-        let length = self.scalar(scalar)?;
-        if length >= 0.0 && length.fract() == 0.0 && length <= f64::from(u32::MAX) {
-            return Ok(length as u64);
-        }
-        Err(self.error("bad_count", offset, &format!("a list is {length} long")))
-    }
-
-    fn pass_over(&mut self, property: &Property) -> Result<(), FormatError> {
-        let length = match property.length {
-            Some(length) => self.list_length(length)?,
-            None => 1,
-        };
-        for _ in 0..length {
-            self.scalar(property.scalar)?;
-        }
-        Ok(())
-    }
-}
+/// Slots of a vertex: position, normal, colour, texture coordinates.
+const VERTEX: [&[&str]; 12] = [
+    &["x"],
+    &["y"],
+    &["z"],
+    &["nx", "normal_x"],
+    &["ny", "normal_y"],
+    &["nz", "normal_z"],
+    COLOR[0],
+    COLOR[1],
+    COLOR[2],
+    COLOR[3],
+    &["s", "u", "texture_u", "texture_s"],
+    &["t", "v", "texture_v", "texture_t"],
+];
+const COLOR: [&[&str]; 4] = [
+    &["red", "diffuse_red", "r"],
+    &["green", "diffuse_green", "g"],
+    &["blue", "diffuse_blue", "b"],
+    &["alpha", "diffuse_alpha", "a"],
+];
+/// Slots of a face: colour and number of the picture.
+const FACE: [&[&str]; 5] = [COLOR[0], COLOR[1], COLOR[2], COLOR[3], &["texnumber"]];
+/// Names of the list of corners.
+const CORNERS: &[&str] = &["vertex_indices", "vertex_index"];
 
 struct Reader<'a> {
     body: Body<'a>,
     quirks: Quirks,
     mesh: TriMesh,
     vertex_count: u64,
+    normals: Vec<[f32; 3]>,
+    colors: ColorNumbers,
+    vertex_uvs: Vec<[f32; 2]>,
+    corner_uvs: Vec<[[f32; 2]; 3]>,
+    face_colors: FaceColors,
+    /// Number of the picture of each triangle; as long as the last that has one needs.
+    face_textures: Vec<u32>,
+    /// The face at hand: its corners and their texture coordinates.
+    polygon: Vec<u32>,
+    texcoords: Vec<f32>,
 }
 
 impl<'a> Reader<'a> {
+    fn new(body: Body<'a>, vertex_count: u64) -> Self {
+        Self {
+            body,
+            quirks: Quirks::default(),
+            mesh: TriMesh::default(),
+            vertex_count,
+            normals: Vec::new(),
+            colors: ColorNumbers::default(),
+            vertex_uvs: Vec::new(),
+            corner_uvs: Vec::new(),
+            face_colors: FaceColors::default(),
+            face_textures: Vec::new(),
+            polygon: Vec::new(),
+            texcoords: Vec::new(),
+        }
+    }
+
     fn element(&mut self, element: &'a Element) -> Result<(), FormatError> {
         self.body.element = &element.name;
         if element.properties.is_empty() {
@@ -332,91 +126,313 @@ impl<'a> Reader<'a> {
                 self.mesh.triangles.reserve(room);
                 self.faces(element)
             }
-            _ => self.rows(element, |reader, _, property| reader.body.pass_over(property)),
+            "tristrips" if element.rows > 0 => self.strips(element),
+            _ => (0..element.rows).try_for_each(|_| {
+                self.row(element, &mut |reader, _, property| reader.body.pass_over(property))?;
+                self.end_row();
+                Ok(())
+            }),
         }
     }
 
-    /// Calls `read` for each property of each row, with the number of the property.
-    fn rows(
+    /// Calls `read` for each property of a row, with the number of the property.
+    fn row(
         &mut self,
         element: &Element,
-        mut read: impl FnMut(&mut Self, usize, &Property) -> Result<(), FormatError>,
+        read: &mut dyn FnMut(&mut Self, usize, &Property) -> Result<(), FormatError>,
     ) -> Result<(), FormatError> {
-        for _ in 0..element.rows {
-            for (i, property) in element.properties.iter().enumerate() {
-                read(self, i, property)?;
+        for (i, property) in element.properties.iter().enumerate() {
+            read(self, i, property)?;
+        }
+        Ok(())
+    }
+
+    /// Goes to the next line of a text file.
+    fn end_row(&mut self) {
+        if self.body.encoding == Encoding::Ascii {
+            let scanner = &mut self.body.scanner;
+            if !scanner.at_line_end() {
+                self.quirks.note("row with more numbers than properties", scanner.line());
             }
-            if self.body.encoding == Encoding::Ascii {
+            scanner.skip_line();
+        }
+    }
+
+    fn vertices(&mut self, element: &Element) -> Result<(), FormatError> {
+        let slots = Slots::of(element, VERTEX);
+        if !slots.has(0..3) {
+            return self.no_position();
+        }
+        if is_integer(slots.scalars[6]) {
+            self.colors = ColorNumbers::of_bytes();
+        }
+        let is_text = self.body.encoding == Encoding::Ascii;
+        let mut row = [0.0; 12];
+        let mut read = if is_text { 0 } else { self.binary_vertices(element, &slots) };
+        while read < element.rows {
+            read += 1;
+            let quick = is_text.then(|| quick_text_row(&self.body.scanner, &slots, &mut row));
+            if let Some(next) = quick.flatten() {
+                self.body.scanner.jump(next, 1);
+                self.vertex(&row, &slots)?;
+            } else {
+                self.row(element, &mut |reader, i, property| {
+                    match slots.slot(i) {
+                        Some(slot) => row[slot] = reader.body.scalar(property.scalar)? as f32,
+                        None => reader.body.pass_over(property)?,
+                    }
+                    Ok(())
+                })?;
+                self.vertex(&row, &slots)?;
                 self.end_row();
             }
         }
         Ok(())
     }
 
-    fn end_row(&mut self) {
-        let scanner = &mut self.body.scanner;
-        if !scanner.at_line_end() {
-            self.quirks.note("row with more numbers than properties", scanner.line());
-        }
-        scanner.skip_line();
-    }
-
-    fn vertices(&mut self, element: &Element) -> Result<(), FormatError> {
-        let axes = ["x", "y", "z"].map(|name| element.find(false, &[name]));
-        let [Some(x), Some(y), Some(z)] = axes else { return self.no_position() };
-        let last = element.properties.len() - 1;
-        let mut vertex = [0.0_f32; 3];
-        self.rows(element, |reader, i, property| {
-            if let Some(axis) = [x, y, z].iter().position(|place| *place == i) {
-                vertex[axis] = reader.body.scalar(property.scalar)? as f32;
-            } else {
-                reader.body.pass_over(property)?;
+    /// Reads rows of a binary file while they are whole and finite, and says how many it read.
+    fn binary_vertices(&mut self, element: &Element, slots: &Slots<12>) -> u64 {
+        let Some(rows) = FixedRows::of(element, 0, slots, self.body.encoding) else { return 0 };
+        let most = usize::try_from(element.rows).unwrap_or(usize::MAX);
+        let bytes = self.body.scanner.rest();
+        let mut read = 0;
+        if rows.is_three_floats() {
+            for record in bytes.as_chunks::<12>().0.iter().take(most) {
+                let vertex = float_triple(record);
+                if !vertex.iter().all(|coordinate| coordinate.is_finite()) {
+                    break;
+                }
+                self.mesh.vertices.push(vertex);
             }
-            if i == last { reader.push_vertex(vertex) } else { Ok(()) }
-        })
+            read = self.mesh.vertices.len();
+        } else {
+            let mut row = [0.0; 12];
+            for record in bytes.chunks_exact(rows.stride).take(most) {
+                rows.read(record, &mut row);
+                if !row[..3].iter().all(|coordinate| coordinate.is_finite()) {
+                    break;
+                }
+                self.mesh.vertices.push([row[0], row[1], row[2]]);
+                self.vertex_look(&row, slots);
+                read += 1;
+            }
+        }
+        let end = self.body.scanner.offset() + read * rows.stride;
+        self.body.scanner.jump(end, 0);
+        read as u64
     }
 
-    fn push_vertex(&mut self, vertex: [f32; 3]) -> Result<(), FormatError> {
-        if vertex.iter().all(|coordinate| coordinate.is_finite()) {
-            self.mesh.vertices.push(vertex);
+    fn vertex(&mut self, row: &[f32; 12], slots: &Slots<12>) -> Result<(), FormatError> {
+        let [x, y, z, ..] = *row;
+        if [x, y, z].iter().all(|coordinate| coordinate.is_finite()) {
+            self.mesh.vertices.push([x, y, z]);
+            self.vertex_look(row, slots);
             return Ok(());
         }
-        let (offset, number, [x, y, z]) =
-            (self.body.scanner.offset(), self.mesh.vertices.len(), vertex);
+        let (offset, number) = (self.body.scanner.offset(), self.mesh.vertices.len());
         let message = format!("vertex {number} ({x} {y} {z}) is not finite");
         Err(self.body.error("not_finite", offset, &message))
     }
 
+    #[inline]
+    fn vertex_look(&mut self, row: &[f32; 12], slots: &Slots<12>) {
+        let [_, _, _, nx, ny, nz, .., u, v] = *row;
+        if slots.has(3..6) {
+            self.normals.push([nx, ny, nz]);
+        }
+        if slots.has(6..9) {
+            let color = color(&row[6..10], slots.scalars[6], slots.scalars[9]);
+            if !self.colors.push(&color[..3 + usize::from(slots.has(9..10))]) {
+                let line = self.body.scanner.line();
+                self.quirks.note("vertex colour that is no number taken as white", line);
+            }
+        }
+        if slots.has(10..12) {
+            self.vertex_uvs.push([u, v].map(finite_or_0));
+        }
+    }
+
     fn faces(&mut self, element: &Element) -> Result<(), FormatError> {
-        let Some(corners) = element.find(true, &["vertex_indices", "vertex_index"]) else {
+        let Some(corners) = element.find(true, CORNERS) else {
             let message = "the faces have no list vertex_indices";
             return Err(self.body.error("bad_header", self.body.scanner.offset(), message));
         };
-        self.rows(element, |reader, i, property| match property.length {
-            Some(length) if i == corners => reader.face(length, property.scalar),
-            _ => reader.body.pass_over(property),
-        })
+        let slots = Slots::of(element, FACE);
+        if is_integer(slots.scalars[0]) {
+            self.face_colors = FaceColors::of_bytes();
+        }
+        let texcoord = element.find(true, &["texcoord"]);
+        let is_bare = element.properties.len() == 1;
+        let triangles = TriangleRows::of(element, corners, &slots, self.body.encoding);
+        let (mut read, mut row) = (0, [0.0; 5]);
+        while read < element.rows {
+            if let Some(rows) = &triangles {
+                read += self.binary_triangles(rows, element.rows - read, &slots);
+                if read == element.rows {
+                    break;
+                }
+            }
+            read += 1;
+            if is_bare && self.quick_text_face() {
+                continue;
+            }
+            self.texcoords.clear();
+            self.row(element, &mut |reader, i, property| match property.length {
+                Some(length) if i == corners => reader.corners(length, property.scalar),
+                Some(length) if Some(i) == texcoord => reader.texcoords(length, property.scalar),
+                _ => match slots.slot(i) {
+                    Some(slot) => {
+                        row[slot] = reader.body.scalar(property.scalar)? as f32;
+                        Ok(())
+                    }
+                    None => reader.body.pass_over(property),
+                },
+            })?;
+            self.face(&row, &slots);
+            self.end_row();
+        }
+        Ok(())
     }
 
-    fn face(&mut self, length: Scalar, scalar: Scalar) -> Result<(), FormatError> {
-        let mut fan = Fan::default();
+    /// Takes a line of a text file that is a count and as many vertices that there are.
+    fn quick_text_face(&mut self) -> bool {
+        if self.body.encoding != Encoding::Ascii {
+            return false;
+        }
+        let scanner = &self.body.scanner;
+        let next = quick_lines::counted(scanner.bytes(), scanner.offset(), &mut self.polygon);
+        let exists = |vertex: &u32| u64::from(*vertex) < self.vertex_count;
+        let next = next.filter(|_| self.polygon.len() > 2 && self.polygon.iter().all(exists));
+        let Some(next) = next else { return false };
+        self.body.scanner.jump(next, 1);
+        fan(&self.polygon, &mut self.mesh.triangles);
+        true
+    }
+
+    /// Reads rows of a binary file while they are triangles whose vertices exist, and says how many.
+    fn binary_triangles(&mut self, rows: &TriangleRows, most: u64, slots: &Slots<5>) -> u64 {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let bytes = self.body.scanner.rest();
+        let limit = u32::try_from(self.vertex_count).unwrap_or(u32::MAX);
+        let before = self.mesh.triangles.len();
+        if rows.stride == 13 {
+            for record in bytes.as_chunks::<13>().0.iter().take(most) {
+                let Some(triangle) = triangle_of(record, limit) else { break };
+                self.mesh.triangles.push(triangle);
+            }
+        } else {
+            let mut row = [0.0; 5];
+            for record in bytes.chunks_exact(rows.stride).take(most) {
+                let triangle = record.first_chunk::<13>();
+                let Some(triangle) = triangle.and_then(|r| triangle_of(r, limit)) else { break };
+                self.mesh.triangles.push(triangle);
+                rows.behind.read(&record[13..], &mut row);
+                self.face_look(self.mesh.triangles.len() - 1, &row, slots);
+            }
+        }
+        let read = self.mesh.triangles.len() - before;
+        let end = self.body.scanner.offset() + read * rows.stride;
+        self.body.scanner.jump(end, 0);
+        read as u64
+    }
+
+    fn corners(&mut self, length: Scalar, scalar: Scalar) -> Result<(), FormatError> {
+        self.polygon.clear();
         for _ in 0..self.body.list_length(length)? {
             let offset = self.body.scanner.offset();
             let vertex = self.body.scalar(scalar)?;
-            let exists = vertex >= 0.0
-                && vertex < self.vertex_count as f64
-                && vertex <= f64::from(u32::MAX)
-                && vertex.fract() == 0.0;
-            if !exists {
-                let last = self.vertex_count - 1;
-                let message = format!("a face names vertex {vertex}, there are 0 to {last}");
-                return Err(self.body.error("index_out_of_range", offset, &message));
-            }
-            fan.corner(vertex as u32, &mut self.mesh.triangles);
+            let vertex = self.existing(vertex, offset)?;
+            self.polygon.push(vertex);
         }
-        if fan.corners() < 3 {
+        Ok(())
+    }
+
+    fn existing(&self, vertex: f64, offset: usize) -> Result<u32, FormatError> {
+        let exists = vertex >= 0.0
+            && vertex < self.vertex_count as f64
+            && vertex <= f64::from(u32::MAX)
+            && vertex.fract() == 0.0;
+        if exists {
+            return Ok(vertex as u32);
+        }
+        let last = self.vertex_count - 1;
+        let message = format!("a face names vertex {vertex}, there are 0 to {last}");
+        Err(self.body.error("index_out_of_range", offset, &message))
+    }
+
+    fn texcoords(&mut self, length: Scalar, scalar: Scalar) -> Result<(), FormatError> {
+        self.texcoords.clear();
+        for _ in 0..self.body.list_length(length)? {
+            let number = self.body.scalar(scalar)? as f32;
+            self.texcoords.push(finite_or_0(number));
+        }
+        Ok(())
+    }
+
+    /// Takes the polygon, its texture coordinates and the rest of its row.
+    fn face(&mut self, row: &[f32; 5], slots: &Slots<5>) {
+        let start = self.mesh.triangles.len();
+        if self.polygon.len() < 3 {
             let line = self.body.scanner.line();
             self.quirks.note("face of fewer than three corners skipped", line);
+        }
+        fan(&self.polygon, &mut self.mesh.triangles);
+        let uvs = self.texcoords.as_chunks::<2>().0;
+        if uvs.len() == self.polygon.len() && uvs.len() > 2 {
+            self.corner_uvs.resize(start, [[0.0; 2]; 3]);
+            fan(uvs, &mut self.corner_uvs);
+        }
+        self.face_look(start, row, slots);
+    }
+
+    #[inline]
+    fn face_look(&mut self, start: usize, row: &[f32; 5], slots: &Slots<5>) {
+        let end = self.mesh.triangles.len();
+        if slots.has(0..3) {
+            let color = color(&row[..4], slots.scalars[0], slots.scalars[3]);
+            let color = &color[..3 + usize::from(slots.has(3..4))];
+            if !self.face_colors.paint(start, end, color) {
+                let line = self.body.scanner.line();
+                self.quirks.note("face colour that is no number taken as white", line);
+            }
+        }
+        if slots.has(4..5) && row[4] >= 0.0 {
+            self.face_textures.resize(start, Material::NONE);
+            self.face_textures.resize(end, row[4] as u32);
+        }
+    }
+
+    /// Strips of triangles that share an edge with the one before; -1 begins a new strip.
+    fn strips(&mut self, element: &Element) -> Result<(), FormatError> {
+        let Some(corners) = element.find(true, CORNERS) else {
+            let message = "the strips have no list vertex_indices";
+            return Err(self.body.error("bad_header", self.body.scanner.offset(), message));
+        };
+        for _ in 0..element.rows {
+            self.row(element, &mut |reader, i, property| match property.length {
+                Some(length) if i == corners => reader.strip(length, property.scalar),
+                _ => reader.body.pass_over(property),
+            })?;
+            self.end_row();
+        }
+        Ok(())
+    }
+
+    fn strip(&mut self, length: Scalar, scalar: Scalar) -> Result<(), FormatError> {
+        let (mut last, mut corners) = ([0; 2], 0_u64);
+        for _ in 0..self.body.list_length(length)? {
+            let (offset, number) = (self.body.scanner.offset(), self.body.scalar(scalar)?);
+            if number == -1.0 {
+                corners = 0;
+                continue;
+            }
+            let vertex = self.existing(number, offset)?;
+            let [a, b] = if corners.is_multiple_of(2) { last } else { [last[1], last[0]] };
+            // A repeated corner turns a strip; the triangles that it makes have no area.
+            if corners > 1 && a != b && vertex != a && vertex != b {
+                self.mesh.triangles.push([a, b, vertex]);
+            }
+            (last, corners) = ([last[1], vertex], corners + 1);
         }
         Ok(())
     }
@@ -426,7 +442,7 @@ impl<'a> Reader<'a> {
         Err(self.body.error("bad_header", self.body.scanner.offset(), message))
     }
 
-    fn finish(mut self) -> Result<DecodedMesh, FormatError> {
+    fn finish(mut self, textures: &[String], sidecars: Option<&[Sidecar<'_>]>) -> DecodedMesh {
         let more = match self.body.encoding {
             Encoding::Ascii => self.body.scanner.seek(),
             _ => !self.body.scanner.rest().is_empty(),
@@ -434,8 +450,134 @@ impl<'a> Reader<'a> {
         if more {
             self.quirks.note("data after the last element", self.body.scanner.line());
         }
-        let quirks = self.quirks.into_fragments();
-        Ok(DecodedMesh { mesh: self.mesh, appearance: Appearance::default(), quirks })
+        let (mesh, mut quirks) = (self.mesh, self.quirks.into_fragments());
+        let mut look = Appearance {
+            vertex_normals: units(self.normals, &mut quirks),
+            vertex_colors: self.colors.into_bytes(),
+            ..Appearance::default()
+        };
+        if !self.corner_uvs.is_empty() {
+            look.corner_uvs = self.corner_uvs;
+            look.corner_uvs.resize(mesh.triangles.len(), [[0.0; 2]; 3]);
+        } else if !self.vertex_uvs.is_empty() {
+            let uv = |vertex: u32| self.vertex_uvs[vertex as usize];
+            let corners = mesh.triangles.iter().map(|triangle| triangle.map(uv));
+            look.corner_uvs = corners.collect();
+        }
+        self.face_colors.into_materials(mesh.triangles.len(), &mut look);
+        if let Some(sidecars) = sidecars.filter(|_| !look.corner_uvs.is_empty()) {
+            let pictures = read_pictures(textures, sidecars, &mut look.textures, &mut quirks);
+            self.face_textures.resize(mesh.triangles.len(), 0);
+            paint(&mut look, &self.face_textures, &pictures);
+        }
+        DecodedMesh { mesh, appearance: look, quirks }
+    }
+}
+
+/// Rows of a binary file that are a count of one byte, that many corners of four little-endian bytes,
+/// and single numbers.
+struct TriangleRows {
+    /// Bytes of a row of three corners.
+    stride: usize,
+    behind: FixedRows,
+}
+
+impl TriangleRows {
+    fn of(element: &Element, corners: usize, slots: &Slots<5>, encoding: Encoding) -> Option<Self> {
+        let Property { length, scalar, .. } = &element.properties[corners];
+        let is_ordinary = corners == 0
+            && encoding == Encoding::LittleEndian
+            && *length == Some(Scalar::U8)
+            && matches!(scalar, Scalar::I32 | Scalar::U32);
+        let behind = FixedRows::of(element, 1, slots, encoding).filter(|_| is_ordinary)?;
+        Some(Self { stride: 13 + behind.stride, behind })
+    }
+}
+
+/// The corners of a row, when there are three and all below `limit`.
+#[inline(always)]
+fn triangle_of(record: &[u8; 13], limit: u32) -> Option<[u32; 3]> {
+    let [3, corners @ ..] = record else { return None };
+    let (corners, _) = corners.as_chunks::<4>();
+    let triangle = [corners[0], corners[1], corners[2]].map(u32::from_le_bytes);
+    triangle.iter().all(|vertex| *vertex < limit).then_some(triangle)
+}
+
+#[inline(always)]
+fn float_triple(record: &[u8; 12]) -> [f32; 3] {
+    let (floats, _) = record.as_chunks::<4>();
+    [floats[0], floats[1], floats[2]].map(f32::from_le_bytes)
+}
+
+/// Cuts a polygon into triangles around its first corner.
+fn fan<T: Copy>(polygon: &[T], triangles: &mut Vec<[T; 3]>) {
+    if let [first, rest @ ..] = polygon {
+        triangles.extend(rest.windows(2).map(|edge| [*first, edge[0], edge[1]]));
+    }
+}
+
+fn is_integer(scalar: Option<Scalar>) -> bool {
+    scalar.is_some_and(|scalar| !matches!(scalar, Scalar::F32 | Scalar::F64))
+}
+
+/// A colour whose integers, of whatever size, count to 255.
+fn color(row: &[f32], scalar: Option<Scalar>, alpha: Option<Scalar>) -> [f32; 4] {
+    let full = |scalar| if scalar == Some(Scalar::U16) { 65535.0 / 255.0 } else { 1.0 };
+    let (color, alpha) = (full(scalar), full(alpha));
+    [row[0] / color, row[1] / color, row[2] / color, row[3] / alpha]
+}
+
+fn finite_or_0(number: f32) -> f32 {
+    if number.is_finite() { number } else { 0.0 }
+}
+
+/// The pictures of a file: for each that it names, its number among `images`.
+fn read_pictures(
+    names: &[String],
+    sidecars: &[Sidecar<'_>],
+    images: &mut Vec<Image>,
+    quirks: &mut Vec<String>,
+) -> Vec<Option<u32>> {
+    let (index, mut misses) = (SidecarIndex::of(sidecars), Misses::default());
+    let mut read = |name: &String| {
+        let Some(sidecar) = index.find(name) else {
+            misses.note("texture not found", name);
+            return None;
+        };
+        if !is_picture(sidecar.bytes) {
+            misses.note("texture that is neither PNG nor JPEG", name);
+            return None;
+        }
+        let Sidecar { name, bytes } = sidecar;
+        images.push(Image { bytes: bytes.to_vec(), path: Some(name.to_owned()) });
+        Some(images.len() as u32 - 1)
+    };
+    let mut numbers: BTreeMap<&String, Option<u32>> = BTreeMap::new();
+    let pictures = names.iter().map(|name| *numbers.entry(name).or_insert_with(|| read(name)));
+    let pictures = pictures.collect();
+    quirks.extend(misses.into_fragments());
+    pictures
+}
+
+/// Gives the triangles the pictures they name, each pair of colour and picture being a material.
+fn paint(look: &mut Appearance, textures: &[u32], pictures: &[Option<u32>]) {
+    if pictures.iter().all(Option::is_none) {
+        return;
+    }
+    let mut numbers: HashMap<(u32, Option<u32>), u32> = HashMap::new();
+    let colors = std::mem::take(&mut look.materials);
+    let painted = std::mem::take(&mut look.triangle_materials);
+    look.triangle_materials.reserve(textures.len());
+    for (triangle, texture) in textures.iter().enumerate() {
+        let color = painted.get(triangle).copied().unwrap_or(Material::NONE);
+        let texture = pictures.get(*texture as usize).copied().flatten();
+        let next = look.materials.len() as u32;
+        let number = *numbers.entry((color, texture)).or_insert(next);
+        if number == next {
+            let color = colors.get(color as usize).map_or([255; 4], |material| material.color);
+            look.materials.push(Material { color, texture });
+        }
+        look.triangle_materials.push(number);
     }
 }
 
@@ -448,7 +590,7 @@ mod tests {
 
     /// `expected` is `vertices triangles | quirks`, or `code: message`.
     fn check(bytes: &[u8], expected: &str) {
-        let found = match decode(bytes) {
+        let found = match decode(bytes, None) {
             Ok(DecodedMesh { mesh, quirks, .. }) => {
                 format!("{} {:?} | {}", mesh.vertices.len(), mesh.triangles, quirks.join("; "))
             }
@@ -495,6 +637,97 @@ mod tests {
     }
 
     #[test]
+    fn strips() {
+        let header = format!(
+            "element vertex 5\n{XYZ}element tristrips 1\nproperty list int int vertex_indices\n"
+        );
+        let vertices = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n2 2 2\n";
+        check_ascii(
+            &header,
+            &format!("{vertices}10 0 1 2 3 -1 4 3 3 2 1\n"),
+            "5 [[0, 1, 2], [2, 1, 3], [3, 2, 1]] | ",
+        );
+    }
+
+    /// `expected` is the look, part by part.
+    fn check_look(bytes: &[u8], sidecars: Option<&[Sidecar<'_>]>, expected: &str) {
+        let DecodedMesh { mesh, appearance: look, quirks } =
+            decode(bytes, sidecars).expect("a good file");
+        assert!(look.fits(&mesh));
+        let materials: Vec<_> = look.materials.iter().map(|m| (m.color, m.texture)).collect();
+        let found = format!(
+            "{:?} {:?} {:?} {:?} {materials:?} | {}",
+            look.vertex_colors,
+            look.vertex_normals,
+            look.corner_uvs,
+            look.triangle_materials,
+            quirks.join("; ")
+        );
+        assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(bytes));
+    }
+
+    const TRIANGLE: &str = "0 0 0\n1 0 0\n0 1 0\n";
+
+    #[test]
+    fn looks_of_vertices() {
+        let colors = |kind: &str| {
+            let color = |name: &str| format!("property {kind} {name}\n");
+            let header = ["diffuse_red", "diffuse_green", "diffuse_blue"].map(color).concat();
+            format!("ply\nformat ascii 1.0\nelement vertex 1\n{XYZ}{header}end_header\n0 0 0 ")
+        };
+        let expected = "[[1, 0, 1, 255]] [] [] [] [] | ";
+        check_look(format!("{}1 0 1\n", colors("uchar")).as_bytes(), None, expected);
+        check_look(format!("{}257 0 257\n", colors("ushort")).as_bytes(), None, expected);
+        check_look(
+            format!("{}1 0 0.5\n", colors("float")).as_bytes(),
+            None,
+            "[[255, 0, 128, 255]] [] [] [] [] | ",
+        );
+        let header = format!(
+            "ply\nformat ascii 1.0\nelement vertex 3\n{XYZ}property float nx\n\
+             property float ny\nproperty float nz\nproperty float s\nproperty float t\n\
+             element face 1\n{CORNERS}end_header\n"
+        );
+        check_look(
+            format!("{header}0 0 0 0 0 2 0 0.5\n1 0 0 0 0 1 1 0\n0 1 0 0 0 1 nan 1\n3 0 1 2\n")
+                .as_bytes(),
+            None,
+            "[] [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]] [[[0.0, 0.5], [1.0, 0.0], [0.0, \
+             1.0]]] [] [] | ",
+        );
+    }
+
+    #[test]
+    fn looks_of_faces() {
+        let header = |more: &str| {
+            format!(
+                "ply\nformat ascii 1.0\ncomment TextureFile .\\a b.png\ncomment TextureFile c.png\n\
+                 element vertex 3\n{XYZ}element face 2\n{CORNERS}{more}end_header\n{TRIANGLE}"
+            )
+        };
+        let rgb = "property uchar red\nproperty uchar green\nproperty uchar blue\n";
+        check_look(
+            format!("{}3 0 1 2 9 8 7\n3 2 1 0 9 8 6\n", header(rgb)).as_bytes(),
+            None,
+            "[] [] [] [0, 1] [([9, 8, 7, 255], None), ([9, 8, 6, 255], None)] | ",
+        );
+        let uvs = "property list uchar float texcoord\nproperty int texnumber\n";
+        let text = format!("{}3 0 1 2 6 0 0 1 0 0 1 0\n3 2 1 0 0 1\n", header(uvs));
+        let corners =
+            "[[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]]";
+        check_look(text.as_bytes(), None, &format!("[] [] {corners} [] [] | "));
+        let picture = b"\x89PNG\r\n\x1a\n";
+        check_look(
+            text.as_bytes(),
+            Some(&[Sidecar { name: "a b.png", bytes: picture }]),
+            &format!(
+                "[] [] {corners} [0, 1] [([255, 255, 255, 255], Some(0)), ([255, 255, 255, 255], \
+                 None)] | texture not found: c.png"
+            ),
+        );
+    }
+
+    #[test]
     fn binary_of_both_byte_orders() {
         let head = |order| {
             format!(
@@ -518,7 +751,7 @@ mod tests {
         let expected = [[-1.0, 2.5, 0.5], [0.0, 2.5, 0.5], [1.0, 2.5, 0.5]];
         for bytes in [little, big] {
             check(&bytes, "3 [[0, 1, 2]] | ");
-            assert_eq!(decode(&bytes).map(|d| d.mesh.vertices), Ok(expected.to_vec()));
+            assert_eq!(decode(&bytes, None).map(|d| d.mesh.vertices), Ok(expected.to_vec()));
             let end = bytes.len() - 1;
             check(
                 &bytes[..end],
@@ -575,9 +808,9 @@ mod tests {
         }
         check_ascii(&face, "0 0 0\n-1\n", "bad_count: line 11: element `face`: a list is -1 long");
         check_ascii(
-            &format!("{one}element tristrips 1\n{CORNERS}"),
-            "",
-            "unsupported: line 10: triangle strips are not supported; convert the file to faces",
+            &format!("{one}element tristrips 1\nproperty int a\n"),
+            "0 0 0\n1\n",
+            "bad_header: line 11: element `tristrips`: the strips have no list vertex_indices",
         );
         check_ascii(
             &format!("{one}element face 1\nproperty int a\n"),
@@ -592,7 +825,7 @@ mod tests {
             let text = format!(
                 "ply\nformat {encoding} 1.0\nelement vertex 9000000000000000000\n{XYZ}end_header\n"
             );
-            let error = decode(text.as_bytes()).expect_err("there are no vertices");
+            let error = decode(text.as_bytes(), None).expect_err("there are no vertices");
             assert_eq!(error.code, "truncated");
         }
     }

@@ -3,6 +3,7 @@
 use fast_float2::FastFloat;
 
 use crate::error::FormatError;
+use crate::numbers::{f32_at, f64_at};
 
 /// A place in a text, with the number of its line.
 ///
@@ -30,6 +31,31 @@ impl<'a> Scanner<'a> {
     /// Line of the place, from 1.
     pub(crate) fn line(&self) -> u64 {
         self.line
+    }
+
+    /// The whole text.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Goes on at byte `offset`, `lines` lines further down.
+    pub(crate) fn jump(&mut self, offset: usize, lines: u64) {
+        self.at = offset;
+        self.line += lines;
+    }
+
+    /// What is left of this line but for blanks at both ends: a name, which may hold blanks. A
+    /// comment does not belong to it.
+    pub(crate) fn rest_of_line(&mut self) -> &'a [u8] {
+        let start = self.at;
+        let is_comment = |at: usize| {
+            self.bytes[at] == b'#' && (at == start || self.bytes[at - 1].is_ascii_whitespace())
+        };
+        let len = (start..self.bytes.len())
+            .take_while(|at| !matches!(self.bytes[*at], b'\n' | b'\r') && !is_comment(*at))
+            .count();
+        self.at += len;
+        self.bytes[start..self.at].trim_ascii()
     }
 
     /// Bytes from the place to the end of the text.
@@ -129,13 +155,49 @@ impl<'a> Scanner<'a> {
             .map_err(|_| self.error("bad_count", start, format_args!("{what} is {value}")))
     }
 
+    /// [`Self::number`] as an `f32`, the ordinary ones quickly.
+    pub(crate) fn single(&mut self, what: &str) -> Result<f32, FormatError> {
+        self.skip_blanks();
+        match f32_at(self.bytes, self.at) {
+            Some((value, end)) if self.ends_word(end) => {
+                self.at = end;
+                Ok(value)
+            }
+            _ => self.number(what),
+        }
+    }
+
+    /// [`Self::number`] as an `f64`, the ordinary ones quickly.
+    pub(crate) fn double(&mut self, what: &str) -> Result<f64, FormatError> {
+        self.skip_blanks();
+        match f64_at(self.bytes, self.at) {
+            Some((value, end)) if self.ends_word(end) => {
+                self.at = end;
+                Ok(value)
+            }
+            _ => self.number(what),
+        }
+    }
+
+    /// The numbers left on this line, as many as fit `row`, and how many they are; one that is no
+    /// number ends them.
+    pub(crate) fn more_numbers(&mut self, row: &mut [f32]) -> usize {
+        let mut count = 0;
+        while count < row.len() && !self.at_line_end() {
+            let Ok(value) = self.single("a number") else { break };
+            row[count] = value;
+            count += 1;
+        }
+        count
+    }
+
     /// The next three numbers of this line, which must be finite.
     pub(crate) fn vertex(&mut self) -> Result<[f32; 3], FormatError> {
         self.skip_blanks();
         let start = self.at;
         let mut vertex = [0.0_f32; 3];
         for coordinate in &mut vertex {
-            *coordinate = self.number("a coordinate")?;
+            *coordinate = self.single("a coordinate")?;
         }
         if vertex.iter().all(|x| x.is_finite()) {
             return Ok(vertex);

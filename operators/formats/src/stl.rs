@@ -2,17 +2,18 @@
 //!
 //! STL repeats each corner in each triangle. The reader merges corners whose coordinates are
 //! bit-identical (zero and minus zero count as one), and nothing more: near corners stay apart.
-//! Normals and attribute bytes are passed over, all solids of a text file become one mesh.
-
-use std::collections::HashMap;
+//! Normals are passed over, all solids of a text file become one mesh. Colours in the attribute bytes
+//! of a binary file become materials.
 
 use voxflow_contract::{Appearance, TriMesh};
 
+use crate::colors::FaceColors;
 use crate::error::FormatError;
 use crate::fan::Fan;
 use crate::mesh_format::DecodedMesh;
 use crate::quirks::Quirks;
-use crate::scan::{Scanner, bounded, error};
+use crate::scan::{Scanner, error};
+use crate::weld::Welder;
 
 /// Reads an STL file. One whose length is what a binary header says is binary, whatever it begins
 /// with; else one that begins with `solid` and has no zero byte near its start is text.
@@ -83,27 +84,85 @@ fn decode_binary(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
             format_args!("the header promises {count} triangles, the file ends after {whole}");
         return Err(error("truncated", bytes.len(), message));
     }
-    let mut welder = Welder::with_room(bounded(count, body.len(), RECORD));
-    for (i, record) in body.chunks_exact(RECORD).take(count as usize).enumerate() {
-        let offset = HEADER + 4 + RECORD * i;
-        welder.record(record).map_err(|[x, y, z]| {
-            let message = format_args!("byte {offset}: corner {x} {y} {z} is not finite");
-            error("not_finite", offset, message)
-        })?;
+    let records = &body.as_chunks::<RECORD>().0[..count as usize];
+    let mut welder = Welder::for_corners(3 * records.len());
+    let mut triangles = Vec::with_capacity(records.len());
+    let mut corners = [[0.0; 3]; 3 * BATCH];
+    for (batch, records) in records.chunks(BATCH).enumerate() {
+        let offset = HEADER + 4 + RECORD * BATCH * batch;
+        let corners = &mut corners[..3 * records.len()];
+        read_corners(records, corners);
+        if !corners.as_flattened().iter().all(|number| number.is_finite()) {
+            return Err(not_finite(offset, corners));
+        }
+        welder.weld_triangles(corners, &mut triangles).ok_or_else(|| too_many(offset))?;
     }
     let mut quirks = Vec::new();
     if body.len() as u64 > count * RECORD as u64 {
         let extra = body.len() as u64 - count * RECORD as u64;
         quirks.push(format!("{extra} bytes after the last triangle"));
     }
-    welder.finish(bytes.len(), quirks)
+    let mut appearance = Appearance::default();
+    face_colors(&bytes[..HEADER], records).into_materials(triangles.len(), &mut appearance);
+    let mesh = TriMesh { vertices: welder.vertices, triangles };
+    finish(mesh, appearance, bytes.len(), quirks)
+}
+
+/// Triangles that are read and welded at once.
+const BATCH: usize = 16;
+
+#[inline]
+fn read_corners(records: &[[u8; RECORD]], corners: &mut [[f32; 3]]) {
+    for (record, corners) in records.iter().zip(corners.as_chunks_mut::<3>().0) {
+        // The normal is the first twelve bytes.
+        let (floats, _) = record[12..].as_chunks::<4>();
+        for (number, bytes) in corners.as_flattened_mut().iter_mut().zip(floats) {
+            *number = f32::from_le_bytes(*bytes);
+        }
+    }
+}
+
+/// The error of the first corner that is not finite, in the record it stands in; the first of
+/// `corners` stands in the record at byte `offset`.
+fn not_finite(offset: usize, corners: &[[f32; 3]]) -> FormatError {
+    let is_bad = |corner: &[f32; 3]| !corner.iter().all(|number| number.is_finite());
+    let place = corners.iter().position(is_bad).unwrap_or_default();
+    let (offset, [x, y, z]) = (offset + RECORD * (place / 3), corners[place]);
+    let message = format_args!("byte {offset}: corner {x} {y} {z} is not finite");
+    error("not_finite", offset, message)
+}
+
+/// Colours in the attribute bytes: five bits each, the sixteenth saying whether they count.
+///
+/// VisCAM and SolidView put red highest and set the sixteenth bit; Magics, whose header holds
+/// `COLOR=` and the colour of all other triangles, puts red lowest and clears it.
+fn face_colors(header: &[u8], records: &[[u8; RECORD]]) -> FaceColors {
+    let attribute = |record: &[u8; RECORD]| u16::from_le_bytes([record[48], record[49]]);
+    let mut colors = FaceColors::of_bytes();
+    let magics = header.windows(6).position(|window| window == b"COLOR=");
+    let all = magics.and_then(|at| header[at + 6..].first_chunk::<4>());
+    if all.is_none() && records.iter().all(|record| attribute(record) & 0x8000 == 0) {
+        return colors;
+    }
+    for (triangle, record) in records.iter().enumerate() {
+        let bits = attribute(record);
+        let fifths = [bits, bits >> 5, bits >> 10].map(|five| f32::from(five & 31) * 255.0 / 31.0);
+        let [low, middle, high] = fifths;
+        match (all, bits & 0x8000 != 0) {
+            (None, true) => colors.paint(triangle, triangle + 1, &[high, middle, low]),
+            (None, false) => continue,
+            (Some(_), false) => colors.paint(triangle, triangle + 1, &[low, middle, high]),
+            (Some(all), true) => colors.paint(triangle, triangle + 1, &all.map(f32::from)),
+        };
+    }
+    colors
 }
 
 fn decode_text(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
     let mut scanner = Scanner::new(bytes);
     let mut quirks = Quirks::default();
-    // A text triangle takes some 100 bytes, no fewer than 24.
-    let mut welder = Welder::with_room(bytes.len() / 128);
+    // A text triangle takes some 200 bytes.
+    let (mut welder, mut triangles) = (Welder::for_corners(bytes.len() / 64), Vec::new());
     let (mut fan, mut open_line) = (Fan::default(), None);
     while scanner.seek() {
         let line = scanner.line();
@@ -120,8 +179,9 @@ fn decode_text(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
                 (fan, open_line) = (Fan::default(), Some(line));
             }
             Some(Keyword::Vertex) => {
-                let vertex = welder.weld(scanner.vertex()?, scanner.offset())?;
-                fan.corner(vertex, &mut welder.mesh.triangles);
+                let vertex = welder.weld(scanner.vertex()?);
+                let vertex = vertex.ok_or_else(|| too_many(scanner.offset()))?;
+                fan.corner(vertex, &mut triangles);
             }
             Some(Keyword::EndFacet) => {
                 note_corners(&mut quirks, fan.corners(), line);
@@ -138,7 +198,8 @@ fn decode_text(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
         let message = format_args!("the facet that begins on line {line} does not end");
         return Err(scanner.error("truncated", scanner.offset(), message));
     }
-    welder.finish(scanner.offset(), quirks.into_fragments())
+    let mesh = TriMesh { vertices: welder.vertices, triangles };
+    finish(mesh, Appearance::default(), scanner.offset(), quirks.into_fragments())
 }
 
 fn note_corners(quirks: &mut Quirks, corners: u64, line: u64) {
@@ -177,57 +238,20 @@ impl Keyword {
     }
 }
 
-/// Merges bit-identical corners.
-struct Welder {
+fn finish(
     mesh: TriMesh,
-    numbers: HashMap<[u32; 3], u32>,
+    appearance: Appearance,
+    end: usize,
+    quirks: Vec<String>,
+) -> Result<DecodedMesh, FormatError> {
+    if mesh.triangles.is_empty() {
+        return Err(error("empty", end, "the file holds no triangles"));
+    }
+    Ok(DecodedMesh { mesh, appearance, quirks })
 }
 
-impl Welder {
-    fn with_room(triangles: usize) -> Self {
-        // A closed mesh has about half as many vertices as triangles.
-        let vertices = Vec::with_capacity(triangles / 2);
-        let mesh = TriMesh { vertices, triangles: Vec::with_capacity(triangles) };
-        Self { mesh, numbers: HashMap::with_capacity(triangles / 2) }
-    }
-
-    /// Number of the vertex at a position.
-    fn weld(&mut self, position: [f32; 3], offset: usize) -> Result<u32, FormatError> {
-        let next = u32::try_from(self.mesh.vertices.len())
-            .map_err(|_| error("too_large", offset, "the file holds more than 2^32 vertices"))?;
-        // Adding zero turns minus zero into zero.
-        let key = position.map(|coordinate| (coordinate + 0.0).to_bits());
-        let vertex = *self.numbers.entry(key).or_insert(next);
-        if vertex == next {
-            self.mesh.vertices.push(position);
-        }
-        Ok(vertex)
-    }
-
-    /// Adds a triangle of a binary file; gives back a corner that is not finite.
-    fn record(&mut self, record: &[u8]) -> Result<(), [f32; 3]> {
-        let mut triangle = [0; 3];
-        // The normal is the first twelve bytes.
-        for (vertex, bytes) in triangle.iter_mut().zip(record[12..].chunks_exact(12)) {
-            let mut corner = [0.0_f32; 3];
-            for (number, bytes) in corner.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *number = f32::from_le_bytes(*bytes);
-            }
-            if !corner.iter().all(|number| number.is_finite()) {
-                return Err(corner);
-            }
-            *vertex = self.weld(corner, 0).map_err(|_| corner)?;
-        }
-        self.mesh.triangles.push(triangle);
-        Ok(())
-    }
-
-    fn finish(self, end: usize, quirks: Vec<String>) -> Result<DecodedMesh, FormatError> {
-        if self.mesh.triangles.is_empty() {
-            return Err(error("empty", end, "the file holds no triangles"));
-        }
-        Ok(DecodedMesh { mesh: self.mesh, appearance: Appearance::default(), quirks })
-    }
+fn too_many(offset: usize) -> FormatError {
+    error("too_large", offset, "the file holds more than 2^32 vertices")
 }
 
 /// The unit normal of a triangle; zero when it has no area.
@@ -296,6 +320,26 @@ mod tests {
         let mut longer = binary(b"solid x", 1);
         longer.extend([7; 60]);
         check(&longer, "3 [[0, 1, 2]] | 60 bytes after the last triangle");
+    }
+
+    /// Colours of the materials of three triangles with these attributes.
+    fn check_colors(header: &[u8], attributes: [u16; 3], expected: &[[u8; 4]]) {
+        let mut bytes = binary(header, 3);
+        for (i, attribute) in attributes.into_iter().enumerate() {
+            bytes[84 + 50 * i + 48..][..2].copy_from_slice(&attribute.to_le_bytes());
+        }
+        let DecodedMesh { mesh, appearance, .. } = decode(&bytes).expect("a file");
+        assert!(appearance.fits(&mesh));
+        let colors: Vec<_> = appearance.materials.iter().map(|material| material.color).collect();
+        assert_eq!(colors, expected, "{attributes:x?}");
+    }
+
+    #[test]
+    fn colors_in_attributes() {
+        check_colors(b"", [0, 0x7fff, 1], &[]);
+        check_colors(b"", [0xfc00, 0x7c00, 0x801f], &[[255, 0, 0, 255], [0, 0, 255, 255]]);
+        let header = b"x COLOR=\x01\x02\x03\x04";
+        check_colors(header, [0x8000, 0x001f, 0x8000], &[[1, 2, 3, 4], [255, 0, 0, 255]]);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use voxflow_contract::TriMesh;
-use voxflow_formats::{DecodedMesh, FormatError, MeshFormat, binvox, decode_mesh, picture};
+use voxflow_formats::{
+    DecodedMesh, FormatError, MeshFormat, Sidecar, binvox, decode_mesh, decode_mesh_with,
+    gather_sidecars, picture,
+};
 
 #[expect(clippy::disallowed_methods, reason = "a test is told where its files are")]
 fn folder() -> Option<PathBuf> {
@@ -130,7 +133,8 @@ fn meshes() -> Vec<Expected> {
         },
         closed("stl/unit_cube.STL", 8, 12).measures(1.0, 6.0, [1.0; 3]),
         closed("stl/unit_sphere.STL", 642, 1280).measures(4.15274, 12.5065, [2.0; 3]),
-        Expected { volume: Some(1.0), ..closed("broken/nancolor.obj", 8, 12) },
+        Expected { volume: Some(1.0), ..closed("broken/nancolor.obj", 8, 12) }
+            .quirks(&["vertex colour that is no number taken as white"]),
         Expected { volume: Some(8.0), ..closed("broken/negative_indices.obj", 8, 12) },
         file("broken/notenoughindices.obj", 3, 1)
             .quirks(&["face of fewer than three corners skipped (line 9)"]),
@@ -189,7 +193,7 @@ fn near(found: f64, expected: f64, name: &str, what: &str) {
 
 fn check(folder: &Path, expected: &Expected) {
     let name = expected.name;
-    let DecodedMesh { mesh, quirks, .. } =
+    let DecodedMesh { mesh, appearance, quirks } =
         decode(folder, name).unwrap_or_else(|e| panic!("{name}: {}: {e}", e.code));
     println!("{name}: {} {} {quirks:?}", mesh.vertices.len(), mesh.triangles.len());
     assert_eq!(
@@ -198,6 +202,7 @@ fn check(folder: &Path, expected: &Expected) {
         "{name}"
     );
     assert!(mesh.is_valid(), "{name}");
+    assert!(appearance.fits(&mesh), "{name}");
     assert_eq!(quirks.len(), expected.quirks.len(), "{name}: {quirks:?}");
     for fragment in expected.quirks {
         assert!(quirks.iter().any(|quirk| quirk.contains(fragment)), "{name}: {quirks:?}");
@@ -218,6 +223,63 @@ fn check(folder: &Path, expected: &Expected) {
 fn meshes_are_what_the_readme_says() {
     let Some(folder) = folder() else { return };
     meshes().iter().for_each(|expected| check(&folder, expected));
+}
+
+/// What of its look a file says, in the order of `Appearance`, and how many of each.
+fn look(decoded: &DecodedMesh) -> [usize; 6] {
+    let look = &decoded.appearance;
+    [
+        look.vertex_colors.len(),
+        look.vertex_normals.len(),
+        look.corner_uvs.len(),
+        look.triangle_materials.len(),
+        look.materials.len(),
+        look.textures.len(),
+    ]
+}
+
+#[test]
+fn looks_of_real_files() {
+    let Some(folder) = folder() else { return };
+    for (name, expected) in [
+        ("obj/fuze.obj", [0, 502, 1000, 0, 0, 0]),
+        ("obj/fandisk.obj", [0, 2877, 0, 0, 0, 0]),
+        ("ply/fuze.ply", [502, 0, 1000, 1000, 1, 0]),
+        ("off/comments.off", [0, 0, 0, 12, 6, 0]),
+        ("off/cube.off", [0, 0, 0, 12, 6, 0]),
+        ("broken/nancolor.obj", [8, 0, 0, 0, 0, 0]),
+    ] {
+        let decoded = decode(&folder, name).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(look(&decoded), expected, "{name}");
+    }
+}
+
+#[test]
+fn real_sidecars() {
+    let Some(folder) = folder() else { return };
+    for (name, format, expected, sidecars) in [
+        (
+            "fuze.obj",
+            MeshFormat::Obj,
+            [0, 502, 1000, 1000, 1, 1],
+            &["fuze.obj.mtl", "fuze uv.jpg"][..],
+        ),
+        ("../ply/fuze.ply", MeshFormat::Ply, [502, 0, 1000, 1000, 1, 1], &["fuze uv.jpg"]),
+    ] {
+        let bytes = bytes(&folder.join("obj"), name);
+        let found = gather_sidecars(format, &bytes, &mut |name| {
+            std::fs::read(folder.join("obj").join(name)).ok()
+        });
+        let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, sidecars, "{name}");
+        let given: Vec<_> = found.iter().map(|(name, bytes)| Sidecar { name, bytes }).collect();
+        let decoded = decode_mesh_with(format, &bytes, &given).expect("a mesh");
+        assert_eq!(look(&decoded), expected, "{name}");
+        let material = decoded.appearance.materials[0];
+        assert_eq!((material.color, material.texture), ([255; 4], Some(0)), "{name}");
+        let alone = decode_mesh_with(format, &bytes, &given[..given.len() - 1]).expect("a mesh");
+        assert!(alone.quirks.contains(&"texture not found: fuze uv.jpg".to_owned()), "{name}");
+    }
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use voxflow_contract::{Fill, TriMesh, VoxelGrid};
+use voxflow_contract::{Appearance, Fill, Material, TriMesh, VoxelGrid};
 use voxflow_formats::npy::{self, NpyArray, NpyData};
 use voxflow_formats::picture::{self, Picture};
-use voxflow_formats::{MeshFormat, binvox, decode_mesh, encode_mesh};
+use voxflow_formats::{
+    MeshFormat, Sidecar, binvox, decode_mesh, decode_mesh_with, encode_mesh, encode_mesh_with,
+    sidecar_names, texture_names,
+};
 
 fn coordinate() -> impl Strategy<Value = f32> {
     prop_oneof![
@@ -19,6 +22,42 @@ fn mesh() -> impl Strategy<Value = TriMesh> {
         let corner = 0..vertices.len() as u32;
         vec([corner.clone(), corner.clone(), corner], 0..60)
             .prop_map(move |triangles| TriMesh { vertices: vertices.clone(), triangles })
+    })
+}
+
+fn unit() -> impl Strategy<Value = [f32; 3]> {
+    (0_usize..3, any::<bool>()).prop_map(|(axis, is_negative)| {
+        let mut normal = [0.0; 3];
+        normal[axis] = if is_negative { -1.0 } else { 1.0 };
+        normal
+    })
+}
+
+/// A mesh with a look, of which any part may be missing: materials each once and in order of use, all
+/// triangles having one.
+fn mesh_with_look() -> impl Strategy<Value = (TriMesh, Appearance)> {
+    (mesh(), any::<[bool; 4]>()).prop_flat_map(|(mesh, has)| {
+        let len = |has: bool, len: usize| if has { len } else { 0 };
+        let (vertices, triangles) = (mesh.vertices.len(), mesh.triangles.len());
+        let corner = || [-4.0..4.0_f32, -4.0..4.0_f32];
+        let look = (
+            vec(any::<[u8; 4]>(), len(has[0], vertices)),
+            vec(unit(), len(has[1], vertices)),
+            vec([corner(), corner(), corner()], len(has[2], triangles)),
+            vec(any::<u8>().prop_map(|red| [red, 7, 255, 255]), len(has[3], triangles)),
+        );
+        look.prop_map(move |(vertex_colors, vertex_normals, corner_uvs, colors)| {
+            let mut look =
+                Appearance { vertex_colors, vertex_normals, corner_uvs, ..Default::default() };
+            for color in colors {
+                let place = look.materials.iter().position(|material| material.color == color);
+                look.triangle_materials.push(place.unwrap_or(look.materials.len()) as u32);
+                if place.is_none() {
+                    look.materials.push(Material { color, texture: None });
+                }
+            }
+            (mesh.clone(), look)
+        })
     })
 }
 
@@ -76,6 +115,13 @@ fn read_all(bytes: &[u8]) {
         if let Ok(decoded) = decode_mesh(*format, bytes) {
             assert!(decoded.mesh.is_valid(), "{format:?}");
             assert!(!decoded.mesh.vertices.is_empty(), "{format:?}");
+            assert!(decoded.appearance.fits(&decoded.mesh), "{format:?}");
+        }
+        let mut names = sidecar_names(*format, bytes);
+        names.extend(texture_names(bytes));
+        let sidecars: Vec<_> = names.iter().map(|name| Sidecar { name, bytes }).collect();
+        if let Ok(decoded) = decode_mesh_with(*format, bytes, &sidecars) {
+            assert!(decoded.appearance.fits(&decoded.mesh), "{format:?}");
         }
     }
     let _ = binvox::decode(bytes);
@@ -91,7 +137,19 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
     let ascii_stl = "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\n\
                      vertex 0 1 0\nendloop\nendfacet\nendsolid a\n";
     let format = prop::sample::select(MeshFormat::ALL);
+    let obj = "mtllib a.mtl\nnewmtl b\nmap_Kd a.png\nv 0 0 0 1 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\n\
+               vn 0 0 1\nusemtl b\nf 1/1/1 2/1/1 3/1/1\nf -1//-1 -2//-1 -3//-1\n";
+    let binary_off = [
+        &b"CNOFF BINARY\n\0\0\0\x01\0\0\0\x01\0\0\0\0"[..],
+        &[0; 40],
+        b"\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    ]
+    .concat();
     prop_oneof![
+        2 => (format.clone(), mesh_with_look())
+            .prop_map(|(format, (mesh, look))| encode_mesh_with(format, &mesh, &look)),
+        1 => Just(obj.as_bytes().to_vec()),
+        1 => Just(binary_off),
         4 => (format, mesh()).prop_map(|(format, mesh)| encode_mesh(format, &mesh)),
         1 => Just(ascii_ply.as_bytes().to_vec()),
         1 => Just(ascii_ply.replace("ascii", "binary_big_endian").into_bytes()),
@@ -112,6 +170,28 @@ proptest! {
             prop_assert_eq!(&decoded.mesh, &mesh, "{:?}", format);
             prop_assert!(decoded.quirks.is_empty(), "{:?} {:?}", format, decoded.quirks);
         }
+    }
+
+    #[test]
+    fn looks((mesh, look) in mesh_with_look()) {
+        prop_assert!(look.fits(&mesh));
+        let ply = decode_mesh(MeshFormat::Ply, &encode_mesh_with(MeshFormat::Ply, &mesh, &look));
+        let ply = ply.unwrap();
+        prop_assert_eq!((&ply.mesh, &ply.appearance), (&mesh, &look));
+        let off = decode_mesh(MeshFormat::Off, &encode_mesh_with(MeshFormat::Off, &mesh, &look));
+        let off = off.unwrap();
+        let bare = Appearance { corner_uvs: vec![], ..look.clone() };
+        prop_assert_eq!((&off.mesh, &off.appearance), (&mesh, &bare));
+        let obj = decode_mesh(MeshFormat::Obj, &encode_mesh_with(MeshFormat::Obj, &mesh, &look));
+        let obj = obj.unwrap();
+        prop_assert_eq!(&obj.mesh, &mesh);
+        prop_assert_eq!(&obj.appearance.vertex_colors, &look.vertex_colors);
+        prop_assert_eq!(&obj.appearance.corner_uvs, &look.corner_uvs);
+        let normals = &obj.appearance.vertex_normals;
+        let all_are_used = mesh.triangles.is_empty()
+            || (0..mesh.vertices.len() as u32).all(|v| mesh.triangles.as_flattened().contains(&v));
+        let kept = if all_are_used { &look.vertex_normals[..] } else { &[] };
+        prop_assert_eq!(&normals[..], kept);
     }
 
     #[test]
@@ -177,7 +257,9 @@ proptest! {
         words in vec(prop::sample::select(&[
             "OFF", "v", "f", "ply", "format", "ascii", "element", "vertex", "face", "property",
             "list", "uchar", "float", "x", "y", "z", "vertex_indices", "end_header", "solid",
-            "facet", "endfacet", "1", "-1", "3", "1//2", "nan", "1e99", "99999999999999999999",
+            "facet", "endfacet", "vt", "vn", "mtllib", "usemtl", "newmtl", "Kd", "map_Kd", "-s",
+            "COFF", "NOFF", "STOFF", "nOFF", "BINARY", "tristrips", "texcoord", "red", "comment",
+            "TextureFile", "1/1/1", "1", "-1", "3", "1//2", "nan", "1e99", "99999999999999999999",
             "\n", "\r", "\\\n", "#", "dim", "data", "2",
         ][..]), 0..60),
     ) {
