@@ -1,21 +1,26 @@
 //! Kernels: geometry as plain functions on values, without tables and without operators.
 
 mod camera;
+mod cell_range;
 mod check;
 mod clip;
 mod columns;
+mod fit;
 mod flood;
 mod normalize_mesh;
 mod raster;
 mod render;
 mod rig;
+mod separation;
 mod shade;
+mod simd;
 mod surface;
 mod voxelize_mesh;
 
 pub use camera::camera_from_object;
 pub(crate) use check::{check_mesh, check_triangles};
+pub use fit::{BINVOX_CELL_MARGIN, Fit};
 pub use normalize_mesh::{Normalize, Up, normalize_mesh};
 pub use render::{RenderOptions, Rendering, Shading, render};
 pub use rig::{Rig, RigView, fitting_distance, rig_views};
-pub use voxelize_mesh::{BINVOX_CELL_MARGIN, Fit, MAX_RESOLUTION, voxelize_mesh};
+pub use voxelize_mesh::{MAX_RESOLUTION, voxelize_mesh};

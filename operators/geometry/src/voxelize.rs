@@ -16,9 +16,9 @@ use crate::ranges::range_error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoxelizeParams {
-    /// Cells along each axis, 1 to 512.
+    /// Cells along each axis, 1 to 1024.
     #[serde(default = "default_resolution")]
-    #[schemars(range(min = 1, max = 512))]
+    #[schemars(range(min = 1, max = 1024))]
     pub resolution: u32,
     /// `surface`: cells a triangle touches. `solid`: those and what they enclose.
     #[serde(default)]
@@ -26,7 +26,20 @@ pub struct VoxelizeParams {
     /// Where the grid lies: `unit_cube` (-0.5 to 0.5, the frame of `normalize`), `centered` (longest
     /// side of the mesh, about its middle) or `binvox` (as the program `binvox -e`).
     #[serde(default)]
-    pub fit: Fit,
+    pub fit: FitChoice,
+}
+
+/// Where the grid lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FitChoice {
+    /// As `binvox -e`.
+    Binvox,
+    /// Cube of the longest side.
+    Centered,
+    /// -0.5 to 0.5.
+    #[default]
+    UnitCube,
 }
 
 /// Which cells are occupied.
@@ -113,7 +126,7 @@ impl Kind for VoxelizeKind {
             None => Ok(Stage::Operator(Arc::new(Voxelize {
                 resolution: params.resolution as usize,
                 fill: params.fill.fill(),
-                fit: params.fit,
+                fit: match params.fit { FitChoice::Binvox => Fit::Binvox, FitChoice::Centered => Fit::Centered, FitChoice::UnitCube => Fit::UnitCube },
             }))),
         }
     }
@@ -141,7 +154,7 @@ impl Operator for Voxelize {
 
     fn bytes_per_row(&self) -> usize {
         // The grid, and its frame, size and count.
-        VoxelGrid::byte_len(self.resolution) + 80
+        VoxelGrid::byte_len(self.resolution) + 96
     }
 }
 
@@ -178,10 +191,10 @@ mod tests {
 
     #[test]
     fn resolutions_out_of_range_are_named() {
-        let params = serde_json::json!({ "resolution": 513 });
+        let params = serde_json::json!({ "resolution": 1025 });
         let params = Params(params.as_object().expect("an object").clone());
         let context = BuildContext { seed: 0, stage: "grids".to_owned() };
         let errors = VoxelizeKind.build(&params, &context).err().expect("too large");
-        assert_eq!(errors[0].message, "must be from 1 to 512, not 513");
+        assert_eq!(errors[0].message, "must be from 1 to 1024, not 1025");
     }
 }

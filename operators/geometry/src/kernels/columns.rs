@@ -22,14 +22,39 @@ impl Columns {
         Self { resolution, words, bits: vec![0; resolution * resolution * words] }
     }
 
+    /// The first word of column (x, y).
+    #[inline(always)]
+    pub(crate) fn start(&self, x: usize, y: usize) -> usize {
+        (x * self.resolution + y) * self.words
+    }
+
+    /// Occupies a cell.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, x: usize, y: usize, z: usize) {
+        let word = self.start(x, y) + z / 64;
+        self.bits[word] |= 1 << (z % 64);
+    }
+
+    /// Turns a cell over.
+    #[inline(always)]
+    pub(crate) fn flip(&mut self, x: usize, y: usize, z: usize) {
+        let word = self.start(x, y) + z / 64;
+        self.bits[word] ^= 1 << (z % 64);
+    }
+
     /// Occupies cells `first ..= last` of column (x, y).
+    #[inline(always)]
     pub(crate) fn set_span(&mut self, x: usize, y: usize, first: usize, last: usize) {
-        let start = (x * self.resolution + y) * self.words;
-        for word in first / 64..=last / 64 {
-            let low = first.saturating_sub(word * 64);
-            let high = (last - word * 64).min(63);
-            self.bits[start + word] |= (u64::MAX >> (63 - high)) & (u64::MAX << low);
+        let start = self.start(x, y);
+        let (low, high) = (first / 64, last / 64);
+        let (head, tail) = (u64::MAX << (first % 64), u64::MAX >> (63 - last % 64));
+        if low == high {
+            self.bits[start + low] |= head & tail;
+            return;
         }
+        self.bits[start + low] |= head;
+        self.bits[start + low + 1..start + high].fill(u64::MAX);
+        self.bits[start + high] |= tail;
     }
 
     /// The cells that exist among those of word number `word` of a column.
@@ -40,30 +65,47 @@ impl Columns {
         }
     }
 
+    /// Adds the cells of another grid of the same resolution.
+    pub(crate) fn unite(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(to, from)| *to |= from);
+    }
+
     /// The grid, packed, at its place.
     pub(crate) fn pack(&self, translation: [f64; 3], scale: [f64; 3], fill: Fill) -> VoxelGrid {
         let mut grid = VoxelGrid::empty(self.resolution, translation, scale, fill);
-        for (column, words) in self.bits.chunks_exact(self.words).enumerate() {
-            let first_cell = column * self.resolution;
-            if self.resolution.is_multiple_of(8) {
-                let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-                let target = &mut grid.bits_mut()[first_cell / 8..][..self.resolution / 8];
-                target.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
-            } else {
-                set_bits(words).for_each(|z| grid.set_index(first_cell + z));
+        match self.resolution {
+            d if d.is_multiple_of(64) => {
+                let bytes = grid.bits_mut().as_chunks_mut::<8>().0;
+                bytes.iter_mut().zip(&self.bits).for_each(|(to, word)| *to = word.to_le_bytes());
             }
+            32 => {
+                let bytes = grid.bits_mut().as_chunks_mut::<4>().0;
+                let words = bytes.iter_mut().zip(&self.bits);
+                words.for_each(|(to, word)| *to = (*word as u32).to_le_bytes());
+            }
+            d => self.pack_shifted(grid.bits_mut(), d),
         }
         grid
     }
-}
 
-/// The numbers of the bits that are set.
-fn set_bits(words: &[u64]) -> impl Iterator<Item = usize> {
-    let bit = |word: u64, i: usize| word >> i & 1 == 1;
-    words
-        .iter()
-        .enumerate()
-        .flat_map(move |(n, word)| (0..64).filter(move |i| bit(*word, *i)).map(move |i| n * 64 + i))
+    /// Columns of `d` bits one after the other, wherever in a byte they begin.
+    fn pack_shifted(&self, bytes: &mut [u8], d: usize) {
+        let (mut pending, mut held, mut at) = (0u128, 0, 0);
+        let mut put = |value: u128, count: usize, is_last: bool| {
+            pending |= value << held;
+            held += count;
+            while held >= 8 || (is_last && held > 0) {
+                bytes[at] = pending as u8;
+                (pending, held, at) = (pending >> 8, held.saturating_sub(8), at + 1);
+            }
+        };
+        for column in self.bits.chunks_exact(self.words) {
+            for (number, word) in column.iter().enumerate() {
+                put(u128::from(*word), (d - number * 64).min(64), false);
+            }
+        }
+        put(0, 0, true);
+    }
 }
 
 #[cfg(test)]
@@ -72,13 +114,26 @@ mod tests {
 
     #[test]
     fn spans_land_where_they_should_at_any_resolution() {
-        for resolution in [1, 5, 8, 63, 64, 65, 130, 192] {
+        for resolution in [1, 5, 8, 32, 63, 64, 65, 130, 192, 200] {
             let (first, last) = (resolution / 3, resolution - 1 - resolution / 5);
             let mut columns = Columns::empty(resolution);
             columns.set_span(resolution / 2, 0, first, last);
+            if resolution > 1 {
+                columns.set(resolution - 1, resolution - 1, resolution - 1);
+                columns.set(resolution - 1, resolution - 1, 0);
+                columns.flip(resolution - 1, resolution - 1, 0);
+            }
             let grid = columns.pack([0.0; 3], [1.0; 3], Fill::Surface);
-            assert_eq!(grid.occupied(), last + 1 - first);
-            assert!((first..=last).all(|z| grid.get(resolution / 2, 0, z)));
+            let is_in = |x, y, z| {
+                (x, y) == (resolution / 2, 0) && (first..=last).contains(&z)
+                    || resolution > 1 && (x, y, z) == (resolution - 1, resolution - 1, resolution - 1)
+            };
+            for cell in 0..resolution.pow(3).min(3_000_000) {
+                let (xy, z) = (cell / resolution, cell % resolution);
+                let expected = is_in(xy / resolution, xy % resolution, z);
+                assert_eq!(grid.get_index(cell), expected, "{resolution}: {cell}");
+            }
+            assert_eq!(grid.occupied(), last + 1 - first + usize::from(resolution > 1));
         }
     }
 }

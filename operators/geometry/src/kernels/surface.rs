@@ -1,170 +1,317 @@
 //! Surface: the cells a triangle touches, by the exact separating-axis test of box and triangle.
 
-use crate::kernels::columns::Columns;
+use voxflow_contract::TriMesh;
 
-/// Occupies every cell that the triangle touches.
+use crate::kernels::cell_range::{CellRange, greater, lesser};
+use crate::kernels::columns::Columns;
+use crate::kernels::fit::Frame;
+use crate::kernels::separation::{cross, difference, mark_separated};
+use crate::kernels::simd::{Kernel, run_widest};
+
+/// Every cell that a triangle of the mesh touches, cells grown by `margin` on all sides.
+pub(crate) fn mark_surface(mesh: &TriMesh, resolution: usize, frame: &Frame, margin: f64) -> Columns {
+    run_widest(MarkSurface { mesh, resolution, frame, margin })
+}
+
+struct MarkSurface<'a> {
+    mesh: &'a TriMesh,
+    resolution: usize,
+    frame: &'a Frame,
+    margin: f64,
+}
+
+impl Kernel for MarkSurface<'_> {
+    type Output = Columns;
+
+    #[inline(always)]
+    fn run(self) -> Columns {
+        let mut columns = Columns::empty(self.resolution);
+        let mut marker = Marker::new(self.resolution, self.margin);
+        for triangle in &self.mesh.triangles {
+            let corners = triangle.map(|n| self.frame.in_cells(&self.mesh.vertices[n as usize]));
+            marker.mark(&mut columns, &corners);
+        }
+        columns
+    }
+}
+
+/// Marks triangles, one after the other, and keeps its working memory between them.
 ///
-/// `corners` are in cells: cell (x, y, z) is the closed box from (x, y, z) to (x + 1, y + 1, z + 1),
+/// Corners are in cells: cell (x, y, z) is the closed box from (x, y, z) to (x + 1, y + 1, z + 1),
 /// grown by `margin` on all sides. Touching counts. What lies outside the grid is ignored.
 ///
 /// The test is the separating-axis theorem with its 13 axes (Akenine-Möller, "Fast 3D triangle-box
-/// overlap testing", 2001), in f64 and without tolerance. Along a column each axis leaves an interval
-/// of cells, so a column costs the same whatever its length.
-pub(crate) fn mark_triangle(columns: &mut Columns, corners: &[[f64; 3]; 3], margin: f64) {
-    let resolution = columns.resolution as i64;
-    let touched = [0, 1, 2].map(|axis| Range::of(corners.map(|corner| corner[axis]), margin));
-    let [xs, ys, zs] = touched.map(|range| range.clamped(resolution));
-    if xs.is_empty() || ys.is_empty() || zs.is_empty() {
-        return;
+/// overlap testing", 2001), in f64 and without tolerance, but it is not asked cell by cell. The three
+/// axes of the box are the range of cells of the triangle's bounding box. Each product of an edge
+/// with an axis of the box is blind to that axis, so it is an edge of one of three projections
+/// (Schwarz and Seidel, "Fast parallel surface and solid voxelization on GPUs", 2010), and leaves an
+/// interval of y for each x, of z for each x, or of z for each y. Only the triangle's normal needs x
+/// and y; so a column costs one plane and the meeting of three intervals, whatever its length.
+struct Marker {
+    resolution: f64,
+    margin: f64,
+    /// For each x the y that the edges leave in the projection along z.
+    y_of_x: Intervals,
+    /// For each x the z that the edges leave in the projection along y.
+    z_of_x: Intervals,
+    /// For each y the z that the edges leave in the projection along x.
+    z_of_y: Intervals,
+}
+
+impl Marker {
+    fn new(resolution: usize, margin: f64) -> Self {
+        let intervals = || Intervals { first: vec![0.0; resolution], last: vec![0.0; resolution] };
+        Self {
+            resolution: resolution as f64,
+            margin,
+            y_of_x: intervals(),
+            z_of_x: intervals(),
+            z_of_y: intervals(),
+        }
     }
-    // A triangle within one cell on two axes touches every cell of its range on the third.
-    let is_plain = touched.iter().filter(|range| range.first == range.last).count() >= 2;
-    let separation = (!is_plain).then(|| Separation::new(corners, margin));
-    for x in xs.first..=xs.last {
-        for y in ys.first..=ys.last {
-            let span = match &separation {
-                Some(separation) => separation.span(x, y, zs),
-                None => zs,
-            };
-            if !span.is_empty() {
-                columns.set_span(x as usize, y as usize, span.first as usize, span.last as usize);
+
+    #[inline(always)]
+    fn mark(&mut self, columns: &mut Columns, corners: &[[f64; 3]; 3]) {
+        let touched = [0, 1, 2].map(|axis| CellRange::of(corners.map(|c| c[axis]), self.margin));
+        let [xs, ys, zs] = touched.map(|range| range.clamped(self.resolution));
+        if xs.is_empty() || ys.is_empty() || zs.is_empty() {
+            return;
+        }
+        let is_single = touched.map(CellRange::is_single);
+        match is_single {
+            // Within one cell on two axes, a triangle touches every cell of its range on the third.
+            [true, true, _] => {
+                let (x, y) = (xs.cells().start, ys.cells().start);
+                columns.set_span(x, y, zs.cells().start, zs.cells().end - 1);
+            }
+            [true, false, true] => {
+                ys.cells().for_each(|y| columns.set(xs.cells().start, y, zs.cells().start));
+            }
+            [false, true, true] => {
+                xs.cells().for_each(|x| columns.set(x, ys.cells().start, zs.cells().start));
+            }
+            _ => self.mark_block(columns, corners, [xs, ys, zs], is_single),
+        }
+    }
+
+    /// Marks a triangle that reaches over several cells on two axes or three.
+    #[inline(always)]
+    fn mark_block(
+        &mut self,
+        columns: &mut Columns,
+        corners: &[[f64; 3]; 3],
+        ranges: [CellRange; 3],
+        is_single: [bool; 3],
+    ) {
+        let [xs, ys, zs] = ranges;
+        let [x_single, y_single, z_single] = is_single;
+        // Within one cell on an axis, only the projection along that axis can keep box and triangle
+        // apart.
+        let project = |u: usize, w: usize| corners.map(|c| [c[u], c[w]]);
+        let rounding = Rounding::of(corners, self.resolution);
+        let view = |u, w, is_needed: bool| {
+            is_needed.then(|| Silhouette::new(&project(u, w), self.margin, rounding))
+        };
+        let along_z = view(0, 1, !(x_single || y_single));
+        let along_y = view(0, 2, !(x_single || z_single));
+        let along_x = view(1, 2, !(y_single || z_single));
+        let is_sure = self.y_of_x.fill(along_z, xs, ys)
+            & self.z_of_x.fill(along_y, xs, zs)
+            & self.z_of_y.fill(along_x, ys, zs);
+        let is_flat = x_single || y_single || z_single;
+        let plane = if is_flat { Some(None) } else { Plane::new(corners, self.margin, rounding) };
+        match plane {
+            Some(None) if is_sure => self.mark_columns(columns, ranges, |_, _, span| span),
+            Some(Some(plane)) if is_sure => {
+                self.mark_columns(columns, ranges, |x, y, span| plane.clip(x, y, span));
+            }
+            _ => mark_separated(columns, corners, self.margin, ranges),
+        }
+    }
+
+    /// Marks in each column what the three projections and `clip` leave.
+    #[inline(always)]
+    fn mark_columns(
+        &self,
+        columns: &mut Columns,
+        [xs, _, _]: [CellRange; 3],
+        clip: impl Fn(f64, f64, CellRange) -> CellRange,
+    ) {
+        for x in xs.cells() {
+            let (ys, zs) = (self.y_of_x.at(x), self.z_of_x.at(x));
+            for y in ys.cells() {
+                let span = zs.and(self.z_of_y.at(y));
+                if span.is_empty() {
+                    continue;
+                }
+                let span = clip(x as f64, y as f64, span);
+                if !span.is_empty() {
+                    let cells = span.cells();
+                    columns.set_span(x, y, cells.start, cells.end - 1);
+                }
             }
         }
     }
 }
 
-/// Cells `first ..= last` along one axis.
+/// How far a coordinate that was found by a division may be off, for a slope of 0.
 #[derive(Debug, Clone, Copy)]
-struct Range {
-    first: i64,
-    last: i64,
+struct Rounding(f64);
+
+impl Rounding {
+    /// Some dozen roundings of numbers that are no larger than the corners, or than the grid; a
+    /// rounding is 2^-53 of its number.
+    #[inline(always)]
+    fn of(corners: &[[f64; 3]; 3], resolution: f64) -> Self {
+        let largest = corners.iter().flatten().fold(resolution, |most, x| greater(most, x.abs()));
+        Self(largest * 2f64.powi(-47))
+    }
+
+    /// For a line or plane whose other coefficients sum up to `others` and whose own is `own`; `None`
+    /// where that is so much that a cell may be missed.
+    #[inline(always)]
+    fn at_slope(self, others: f64, own: f64) -> Option<f64> {
+        let error = self.0 * (1.0 + others / own);
+        (error < 0.25).then_some(error)
+    }
 }
 
-impl Range {
-    /// The closed, grown cells that meet the interval of `values`.
-    fn of(values: [f64; 3], margin: f64) -> Self {
-        let low = values[0].min(values[1]).min(values[2]);
-        let high = values[0].max(values[1]).max(values[2]);
-        Self { first: (low - 1.0 - margin).ceil() as i64, last: (high + margin).floor() as i64 }
-    }
-
-    fn clamped(self, resolution: i64) -> Self {
-        Self { first: self.first.max(0), last: self.last.min(resolution - 1) }
-    }
-
-    fn is_empty(self) -> bool {
-        self.first > self.last
-    }
-}
-
-/// A direction on which box and triangle may be apart: they are not where
-/// `low <= axis . cell <= high` for the cell's whole numbers.
+/// What an edge leaves of a row of cells: those where `low <= base + step * cell <= high`.
 #[derive(Debug, Clone, Copy)]
-struct Slab {
-    /// The third component is not negative.
-    axis: [f64; 3],
+struct Band {
+    /// Positive.
+    step: f64,
+    inverse: f64,
     low: f64,
     high: f64,
+    error: f64,
 }
 
-impl Slab {
-    fn new(axis: [f64; 3], corners: &[[f64; 3]; 3], margin: f64) -> Self {
-        let axis = if axis[2] < 0.0 { axis.map(|a| -a) } else { axis };
-        let [p, q, r] = corners.map(|c| axis[0] * c[0] + axis[1] * c[1] + axis[2] * c[2]);
-        let center = 0.5 * (axis[0] + axis[1] + axis[2]);
-        let reach = (0.5 + margin) * (axis[0].abs() + axis[1].abs() + axis[2].abs());
-        Self { axis, low: p.min(q).min(r) - center - reach, high: p.max(q).max(r) - center + reach }
-    }
-
-    /// The part of `range` that the slab leaves of the column whose cell 0 projects to `base`.
+impl Band {
+    /// The part of `range` that is left.
     ///
-    /// `base + axis * z` rounds monotonically in z, so walking on from a guess ends at the same cells
-    /// as testing each one.
-    fn clip(&self, base: f64, range: Range) -> Range {
-        let step = self.axis[2];
-        let at = |z: i64| base + step * z as f64;
-        if step == 0.0 {
-            let is_apart = base < self.low || base > self.high;
-            return if is_apart { Range { first: 1, last: 0 } } else { range };
+    /// Dividing gives the first cell but for its rounding error, so the cell that may be wrong is
+    /// asked once more by the test itself, and the result is that of asking every cell.
+    #[inline(always)]
+    fn clip(&self, base: f64, range: CellRange) -> CellRange {
+        let first = ((self.low - base) * self.inverse - self.error).ceil();
+        let first = lesser(greater(first, range.first), range.last + 1.0);
+        let is_short = base + self.step * first < self.low;
+        let last = ((self.high - base) * self.inverse + self.error).floor();
+        let last = greater(lesser(last, range.last), range.first - 1.0);
+        let is_long = base + self.step * last > self.high;
+        CellRange {
+            first: if is_short { first + 1.0 } else { first },
+            last: if is_long { last - 1.0 } else { last },
         }
-        let Range { mut first, mut last } = range;
-        if last - first > 4 {
-            let guess = |bound: f64| ((bound - base) / step).clamp(-1.0, last as f64 + 1.0);
-            let (low, high) = (guess(self.low).floor() as i64, guess(self.high).ceil() as i64);
-            first = low.clamp(first, last);
-            last = high.clamp(first, last);
-            while first > range.first && at(first - 1) >= self.low {
-                first -= 1;
-            }
-            while last < range.last && at(last + 1) <= self.high {
-                last += 1;
-            }
-        }
-        while first <= last && at(first) < self.low {
-            first += 1;
-        }
-        while first <= last && at(last) > self.high {
-            last -= 1;
-        }
-        Range { first, last }
     }
 }
 
-/// The ten axes that are not those of the box: the normal and the edges' products with x, y, z.
-struct Separation {
-    /// Without a z component: one test a column.
-    upright: [Slab; 3],
-    /// The others: one interval a column.
-    tilted: [Slab; 7],
+/// The three edges of a triangle in a projection with coordinates u and w.
+struct Silhouette {
+    /// For each edge the product of its direction with the axis of the projection: component along
+    /// u, and band along w. An edge of one u says nothing that the bounding box does not.
+    edges: [Option<(f64, Band)>; 3],
+    is_sure: bool,
 }
 
-impl Separation {
-    fn new(corners: &[[f64; 3]; 3], margin: f64) -> Self {
+impl Silhouette {
+    #[inline(always)]
+    fn new(corners: &[[f64; 2]; 3], margin: f64, rounding: Rounding) -> Self {
+        let mut is_sure = true;
         let [a, b, c] = *corners;
-        let edges = [difference(b, a), difference(c, b), difference(a, c)];
-        let slab = |axis| Slab::new(axis, corners, margin);
-        let [e, f, g] = edges;
-        Self {
-            upright: edges.map(|e| slab([e[1], -e[0], 0.0])),
-            tilted: [
-                slab(cross(e, f)),
-                slab([0.0, e[2], -e[1]]),
-                slab([0.0, f[2], -f[1]]),
-                slab([0.0, g[2], -g[1]]),
-                slab([-e[2], 0.0, e[0]]),
-                slab([-f[2], 0.0, f[0]]),
-                slab([-g[2], 0.0, g[0]]),
-            ],
-        }
+        let edges = [(a, b), (b, c), (c, a)].map(|(from, to)| {
+            let (du, dw) = (to[0] - from[0], to[1] - from[1]);
+            let (slope, step) = if du > 0.0 { (-dw, du) } else { (dw, -du) };
+            if step == 0.0 {
+                return None;
+            }
+            let [p, q, r] = corners.map(|corner| slope * corner[0] + step * corner[1]);
+            let center = 0.5 * (slope + step);
+            let reach = (0.5 + margin) * (slope.abs() + step);
+            let Some(error) = rounding.at_slope(slope.abs(), step) else {
+                is_sure = false;
+                return None;
+            };
+            let low = lesser(lesser(p, q), r) - center - reach;
+            let high = greater(greater(p, q), r) - center + reach;
+            Some((slope, Band { step, inverse: 1.0 / step, low, high, error }))
+        });
+        Self { edges, is_sure }
+    }
+}
+
+/// An interval of cells for each cell of another axis.
+struct Intervals {
+    first: Vec<f64>,
+    last: Vec<f64>,
+}
+
+impl Intervals {
+    #[inline(always)]
+    fn at(&self, cell: usize) -> CellRange {
+        CellRange { first: self.first[cell], last: self.last[cell] }
     }
 
-    /// The cells of column (x, y) in `range` that the triangle touches; always one interval.
-    fn span(&self, x: i64, y: i64, range: Range) -> Range {
-        let (x, y) = (x as f64, y as f64);
-        let base = |slab: &Slab| slab.axis[0] * x + slab.axis[1] * y;
-        let mut range = range;
-        for slab in self.upright.iter().chain(&self.tilted) {
-            range = slab.clip(base(slab), range);
-            if range.is_empty() {
-                break;
+    /// The cells in `ws` that a silhouette leaves for each of `us`; all of them without one. Says
+    /// whether that is sure.
+    #[inline(always)]
+    fn fill(&mut self, silhouette: Option<Silhouette>, us: CellRange, ws: CellRange) -> bool {
+        let cells = us.cells();
+        let first = &mut self.first[cells.clone()];
+        let last = &mut self.last[cells];
+        first.fill(ws.first);
+        last.fill(ws.last);
+        let Some(silhouette) = silhouette else { return true };
+        for (slope, band) in silhouette.edges.into_iter().flatten() {
+            for (i, (first, last)) in first.iter_mut().zip(last.iter_mut()).enumerate() {
+                let left = band.clip(slope * (us.first + i as f64), ws);
+                *first = greater(*first, left.first);
+                *last = lesser(*last, left.last);
             }
         }
-        range
+        silhouette.is_sure
     }
 }
 
-fn difference(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+/// The plane of a triangle, as what it leaves of a column along z.
+struct Plane {
+    x: f64,
+    y: f64,
+    band: Band,
 }
 
-fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+impl Plane {
+    /// `None` when rounding has no useful bound; `Some(None)` for a plane that holds the direction z,
+    /// which says nothing that the projection along z does not.
+    #[inline(always)]
+    fn new(corners: &[[f64; 3]; 3], margin: f64, rounding: Rounding) -> Option<Option<Self>> {
+        let [a, b, c] = *corners;
+        let normal = cross(difference(b, a), difference(c, b));
+        let [x, y, step] = if normal[2] < 0.0 { normal.map(|n| -n) } else { normal };
+        if step == 0.0 {
+            return Some(None);
+        }
+        let error = rounding.at_slope(x.abs() + y.abs(), step)?;
+        let [p, q, r] = corners.map(|corner| x * corner[0] + y * corner[1] + step * corner[2]);
+        let center = 0.5 * (x + y + step);
+        let reach = (0.5 + margin) * (x.abs() + y.abs() + step);
+        let low = lesser(lesser(p, q), r) - center - reach;
+        let high = greater(greater(p, q), r) - center + reach;
+        Some(Some(Self { x, y, band: Band { step, inverse: 1.0 / step, low, high, error } }))
+    }
+
+    #[inline(always)]
+    fn clip(&self, x: f64, y: f64, range: CellRange) -> CellRange {
+        self.band.clip(self.x * x + self.y * y, range)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use voxflow_contract::{Fill, Random, VoxelGrid};
+
 
     /// The theorem as it stands in the paper: triangle moved to the box's centre, 13 axes, one cell.
     fn touches(cell: [usize; 3], corners: &[[f64; 3]; 3], margin: f64) -> bool {
@@ -186,10 +333,17 @@ mod tests {
         })
     }
 
+    fn ranges(corners: &[[f64; 3]; 3], resolution: usize, margin: f64) -> [CellRange; 3] {
+        [0, 1, 2].map(|axis| {
+            CellRange::of(corners.map(|c| c[axis]), margin).clamped(resolution as f64)
+        })
+    }
+
     fn check(resolution: usize, triangles: &[[[f64; 3]; 3]], margin: f64) {
-        let (mut fast, mut slow) = (Columns::empty(resolution), Columns::empty(resolution));
+        let [mut fast, mut plain, mut slow] = [0; 3].map(|_| Columns::empty(resolution));
         for corners in triangles {
-            mark_triangle(&mut fast, corners, margin);
+            Marker::new(resolution, margin).mark(&mut fast, corners);
+            mark_separated(&mut plain, corners, margin, ranges(corners, resolution, margin));
             for cell in 0..resolution.pow(3) {
                 let (x, y, z) = (
                     cell / resolution / resolution,
@@ -203,6 +357,7 @@ mod tests {
         }
         let pack =
             |columns: Columns| -> VoxelGrid { columns.pack([0.0; 3], [1.0; 3], Fill::Surface) };
+        assert_eq!(fast, plain, "{resolution}^3, margin {margin}");
         let (fast, slow) = (pack(fast), pack(slow));
         let wrong: Vec<_> = (0..resolution.pow(3))
             .filter(|i| fast.get_index(*i) != slow.get_index(*i))
@@ -255,7 +410,7 @@ mod tests {
     fn a_face_between_two_layers_marks_both() {
         let corners = [[1.0, 1.0, 3.0], [4.0, 1.0, 3.0], [1.0, 4.0, 3.0]];
         let mut columns = Columns::empty(6);
-        mark_triangle(&mut columns, &corners, 0.0);
+        Marker::new(6, 0.0).mark(&mut columns, &corners);
         let grid = columns.pack([0.0; 3], [1.0; 3], Fill::Surface);
         assert!(grid.get(2, 2, 2) && grid.get(2, 2, 3) && !grid.get(2, 2, 4));
         assert!(grid.get(0, 0, 2), "a corner touches it");

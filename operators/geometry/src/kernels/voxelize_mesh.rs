@@ -1,82 +1,17 @@
 //! `voxelize_mesh`: a triangle mesh into an occupancy grid.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-use voxflow_contract::{Bounds, Fault, Fill, SolidRule, TriMesh, VoxelGrid};
+use voxflow_contract::{Fault, Fill, SolidRule, TriMesh, VoxelGrid};
 
 use crate::kernels::check::check_triangles;
-use crate::kernels::columns::Columns;
+use crate::kernels::fit::Fit;
 use crate::kernels::flood::fill_enclosed;
-use crate::kernels::surface::mark_triangle;
+use crate::kernels::surface::mark_surface;
 
 /// The solid fill.
 const SOLID: Fill = Fill::Solid(SolidRule::OutsideFlood);
 
-/// Largest resolution: 2^27 cells, 16 MiB packed.
-pub const MAX_RESOLUTION: usize = 512;
-
-/// How much the program binvox grows a cell on each side before it asks whether a triangle touches
-/// it, as a share of the cell's edge.
-///
-/// Measured, since binvox is closed: of the 1,932 cells of the pair `mesh-binvox-pair` (32^3, made by
-/// the real program) plain closed cells give 1,902, all of them right; the 30 that lack need a cell
-/// that is larger by up to 0.009767 on each side, and the nearest cell that binvox left empty needs
-/// 0.010070. Every margin between the two gives the file bit for bit; 0.01 is the round number there.
-/// Solid filling is not what made the file: it adds 25 cells that the file leaves empty.
-pub const BINVOX_CELL_MARGIN: f64 = 0.01;
-
-/// How far a mesh may reach out of the unit cube, in its edges: rounding of a normalised mesh to f32.
-const OUTSIDE_TOLERANCE: f64 = 1e-6;
-
-/// Where the grid lies about the mesh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Fit {
-    /// As `binvox -e`: minimum corner at the mesh's, edge its longest side, and cells 2 % larger than
-    /// their grid ([`BINVOX_CELL_MARGIN`]) when they are tested.
-    Binvox,
-    /// A cube of the mesh's longest side about the middle of its bounding box.
-    Centered,
-    /// The cube from -0.5 to 0.5 on each axis, as `normalize` leaves a mesh; all samples in one frame.
-    #[default]
-    UnitCube,
-}
-
-impl Fit {
-    /// How much a cell grows on each side before it is tested, as a share of its edge.
-    pub fn cell_margin(self) -> f64 {
-        match self {
-            Self::Binvox => BINVOX_CELL_MARGIN,
-            Self::Centered | Self::UnitCube => 0.0,
-        }
-    }
-
-    /// Minimum corner and edge of the grid, in the mesh's frame.
-    fn frame(self, bounds: &Bounds) -> Result<([f64; 3], f64), Fault> {
-        let longest = bounds.longest();
-        match self {
-            Self::Binvox | Self::Centered if longest <= 0.0 => {
-                Err(Fault::new("degenerate", "all points of the mesh are one point"))
-            }
-            Self::Binvox => Ok((bounds.min, longest)),
-            Self::Centered => Ok((bounds.center().map(|c| c - 0.5 * longest), longest)),
-            Self::UnitCube => check_inside(bounds).map(|()| ([-0.5; 3], 1.0)),
-        }
-    }
-}
-
-fn check_inside(bounds: &Bounds) -> Result<(), Fault> {
-    let limit = 0.5 + OUTSIDE_TOLERANCE;
-    if bounds.min.iter().all(|x| *x >= -limit) && bounds.max.iter().all(|x| *x <= limit) {
-        return Ok(());
-    }
-    let Bounds { min, max } = bounds;
-    let message = format!(
-        "the mesh reaches from {min:?} to {max:?}, out of the unit cube; use `normalize` before, or \
-         fit = \"centered\""
-    );
-    Err(Fault::new("outside", message))
-}
+/// Largest resolution: 2^30 cells, 128 MiB packed.
+pub const MAX_RESOLUTION: usize = VoxelGrid::MAX_RESOLUTION;
 
 /// The cells of a grid that a mesh touches or encloses.
 ///
@@ -113,10 +48,10 @@ pub fn voxelize_mesh(
     check_request(resolution, fill)?;
     check_triangles(mesh)?;
     let bounds = mesh.bounds().ok_or_else(|| Fault::new("no_triangles", "the mesh is empty"))?;
-    let (translation, scale) = fit.frame(&bounds)?;
-    let surface = mark_surface(mesh, resolution, translation, scale, fit.cell_margin());
+    let frame = fit.frame(&bounds, resolution)?;
+    let surface = mark_surface(mesh, resolution, &frame, fit.cell_margin());
     let columns = if fill == SOLID { fill_enclosed(&surface) } else { surface };
-    Ok(columns.pack(translation, [scale; 3], fill))
+    Ok(columns.pack(frame.translation, frame.scale, fill))
 }
 
 fn check_request(resolution: usize, fill: Fill) -> Result<(), Fault> {
@@ -128,26 +63,6 @@ fn check_request(resolution: usize, fill: Fill) -> Result<(), Fault> {
         return Err(Fault::new("fill", format!("cannot fill a grid as `{}`", fill.name())));
     }
     Ok(())
-}
-
-fn mark_surface(
-    mesh: &TriMesh,
-    resolution: usize,
-    translation: [f64; 3],
-    scale: f64,
-    margin: f64,
-) -> Columns {
-    let cells_per_unit = resolution as f64 / scale;
-    let in_cells = |v: &[f32; 3]| {
-        [0, 1, 2].map(|axis| (f64::from(v[axis]) - translation[axis]) * cells_per_unit)
-    };
-    let vertices: Vec<[f64; 3]> = mesh.vertices.iter().map(in_cells).collect();
-    let mut columns = Columns::empty(resolution);
-    for triangle in &mesh.triangles {
-        let corners = triangle.map(|vertex| vertices[vertex as usize]);
-        mark_triangle(&mut columns, &corners, margin);
-    }
-    columns
 }
 
 #[cfg(test)]
@@ -174,26 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_what_the_fits_promise() {
-        let mesh = testing::cuboid([1.0, 2.0, 3.0], [2.0, 6.0, 5.0]);
-        let frame = |fit| {
-            let grid = voxelize_mesh(&mesh, 8, SOLID, fit).expect("a box");
-            (grid.translation, grid.scale)
-        };
-        assert_eq!(frame(Fit::Binvox), ([1.0, 2.0, 3.0], [4.0; 3]));
-        assert_eq!(frame(Fit::Centered), ([-0.5, 2.0, 2.0], [4.0; 3]));
-        let fault = voxelize_mesh(&mesh, 8, SOLID, Fit::UnitCube).expect_err("outside");
-        assert_eq!(fault.code, "outside");
-    }
-
-    #[test]
     fn odd_requests_and_meshes_are_refused() {
         let code = |mesh: &TriMesh, resolution, fill, fit| {
             voxelize_mesh(mesh, resolution, fill, fit).err().map(|fault| fault.code)
         };
         let cube = testing::cuboid([-0.5; 3], [0.5; 3]);
         assert_eq!(code(&cube, 0, SOLID, Fit::UnitCube), Some("resolution"));
-        assert_eq!(code(&cube, 513, SOLID, Fit::UnitCube), Some("resolution"));
+        assert_eq!(code(&cube, 1025, SOLID, Fit::UnitCube), Some("resolution"));
         assert_eq!(code(&cube, 8, Fill::Unknown, Fit::UnitCube), Some("fill"));
         let point = TriMesh { vertices: vec![[0.0; 3]], triangles: vec![[0, 0, 0]] };
         assert_eq!(code(&point, 8, SOLID, Fit::Binvox), Some("degenerate"));
@@ -228,7 +130,8 @@ mod tests {
         assert_eq!(both(&solid), (1957, 1932));
         let bounds = mesh.bounds().expect("a chair");
         let marked = |margin| {
-            let columns = mark_surface(&mesh, 32, bounds.min, bounds.longest(), margin);
+            let frame = Fit::Binvox.frame(&bounds, 32).expect("a frame");
+            let columns = mark_surface(&mesh, 32, &frame, margin);
             columns.pack(bounds.min, [bounds.longest(); 3], Fill::Surface)
         };
         assert_eq!(both(&marked(0.0)), (1902, 1902));
