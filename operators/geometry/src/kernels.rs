@@ -5,6 +5,8 @@ mod cell_range;
 mod check;
 mod clip;
 mod columns;
+mod corner_block;
+mod extent;
 mod fit;
 mod flood;
 mod normalize_mesh;

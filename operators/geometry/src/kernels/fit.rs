@@ -2,6 +2,8 @@
 
 use voxflow_contract::{Bounds, Fault};
 
+use crate::kernels::cell_range::{greater, lesser};
+
 /// How much the program binvox grows a cell on each side before it asks whether a triangle touches
 /// it, as a share of the cell's edge.
 ///
@@ -48,6 +50,11 @@ impl Fit {
     /// How much a cell grows on each side before it is tested, as a share of its edge.
     pub fn cell_margin(self) -> f64 {
         if self == Self::Binvox { BINVOX_CELL_MARGIN } else { 0.0 }
+    }
+
+    /// Whether the grid lies where the mesh lies, and not at a place of its own.
+    pub(crate) fn follows_mesh(self) -> bool {
+        !matches!(self, Self::UnitCube | Self::Box { .. })
     }
 
     /// Refuses numbers that make no grid.
@@ -154,11 +161,14 @@ impl Frame {
     /// A point of the mesh's frame in cells: cell (0, 0, 0) is from (0, 0, 0) to (1, 1, 1).
     #[inline(always)]
     pub(crate) fn in_cells(&self, point: &[f32; 3]) -> [f64; 3] {
-        [0, 1, 2].map(|axis| {
-            let cells = (f64::from(point[axis]) - self.translation[axis]) * self.cells_per_unit[axis];
-            let cells = if cells < self.low { self.low } else { cells };
-            if cells > self.high { self.high } else { cells }
-        })
+        [0, 1, 2].map(|axis| self.in_cells_along(point[axis], axis))
+    }
+
+    /// One coordinate of a point.
+    #[inline(always)]
+    pub(crate) fn in_cells_along(&self, coordinate: f32, axis: usize) -> f64 {
+        let distance = f64::from(coordinate) - self.translation[axis];
+        lesser(greater(distance * self.cells_per_unit[axis], self.low), self.high)
     }
 }
 

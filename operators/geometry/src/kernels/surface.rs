@@ -4,6 +4,7 @@ use voxflow_contract::TriMesh;
 
 use crate::kernels::cell_range::{CellRange, greater, lesser};
 use crate::kernels::columns::Columns;
+use crate::kernels::corner_block::{BLOCK, CornerBlock};
 use crate::kernels::fit::Frame;
 use crate::kernels::separation::{cross, difference, mark_separated};
 use crate::kernels::simd::{Kernel, run_widest};
@@ -27,11 +28,52 @@ impl Kernel for MarkSurface<'_> {
     fn run(self) -> Columns {
         let mut columns = Columns::empty(self.resolution);
         let mut marker = Marker::new(self.resolution, self.margin);
-        for triangle in &self.mesh.triangles {
-            let corners = triangle.map(|n| self.frame.in_cells(&self.mesh.vertices[n as usize]));
-            marker.mark(&mut columns, &corners);
+        let mut block = CornerBlock::new();
+        let mut ranges = RangeBlock::new();
+        for triangles in self.mesh.triangles.chunks(BLOCK) {
+            block.gather(self.mesh, triangles, self.frame);
+            ranges.find(&block, self.margin);
+            for triangle in 0..triangles.len() {
+                let corners =
+                    [block.of(triangle, 0), block.of(triangle, 1), block.of(triangle, 2)];
+                marker.mark(&mut columns, &corners, ranges.of(triangle));
+            }
         }
         columns
+    }
+}
+
+/// The cells that the bounding boxes of a block of triangles touch.
+struct RangeBlock {
+    /// For each axis.
+    first: [[f64; BLOCK]; 3],
+    last: [[f64; BLOCK]; 3],
+}
+
+impl RangeBlock {
+    fn new() -> Self {
+        Self { first: [[0.0; BLOCK]; 3], last: [[0.0; BLOCK]; 3] }
+    }
+
+    #[inline(always)]
+    fn find(&mut self, block: &CornerBlock, margin: f64) {
+        for axis in 0..3 {
+            let [a, b, c] = block.along(axis);
+            let (first, last) = (&mut self.first[axis], &mut self.last[axis]);
+            for i in 0..BLOCK {
+                let range = CellRange::of([a[i], b[i], c[i]], margin);
+                (first[i], last[i]) = (range.first, range.last);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn of(&self, triangle: usize) -> [CellRange; 3] {
+        let along = |axis: usize| CellRange {
+            first: self.first[axis][triangle],
+            last: self.last[axis][triangle],
+        };
+        [along(0), along(1), along(2)]
     }
 }
 
@@ -70,14 +112,17 @@ impl Marker {
         }
     }
 
+    /// Marks the triangle whose corners have these coordinates along x, y and z, and whose bounding
+    /// box touches these cells.
     #[inline(always)]
-    fn mark(&mut self, columns: &mut Columns, corners: &[[f64; 3]; 3]) {
-        let touched = [0, 1, 2].map(|axis| CellRange::of(corners.map(|c| c[axis]), self.margin));
-        let [xs, ys, zs] = touched.map(|range| range.clamped(self.resolution));
+    fn mark(&mut self, columns: &mut Columns, along: &[[f64; 3]; 3], [x, y, z]: [CellRange; 3]) {
+        let xs = x.clamped(self.resolution);
+        let ys = y.clamped(self.resolution);
+        let zs = z.clamped(self.resolution);
         if xs.is_empty() || ys.is_empty() || zs.is_empty() {
             return;
         }
-        let is_single = touched.map(CellRange::is_single);
+        let is_single = [x.is_single(), y.is_single(), z.is_single()];
         match is_single {
             // Within one cell on two axes, a triangle touches every cell of its range on the third.
             [true, true, _] => {
@@ -85,12 +130,16 @@ impl Marker {
                 columns.set_span(x, y, zs.cells().start, zs.cells().end - 1);
             }
             [true, false, true] => {
-                ys.cells().for_each(|y| columns.set(xs.cells().start, y, zs.cells().start));
+                for y in ys.cells() {
+                    columns.set(xs.cells().start, y, zs.cells().start);
+                }
             }
             [false, true, true] => {
-                xs.cells().for_each(|x| columns.set(x, ys.cells().start, zs.cells().start));
+                for x in xs.cells() {
+                    columns.set(x, ys.cells().start, zs.cells().start);
+                }
             }
-            _ => self.mark_block(columns, corners, [xs, ys, zs], is_single),
+            _ => self.mark_block(columns, along, [xs, ys, zs], is_single),
         }
     }
 
@@ -99,7 +148,7 @@ impl Marker {
     fn mark_block(
         &mut self,
         columns: &mut Columns,
-        corners: &[[f64; 3]; 3],
+        along: &[[f64; 3]; 3],
         ranges: [CellRange; 3],
         is_single: [bool; 3],
     ) {
@@ -107,25 +156,20 @@ impl Marker {
         let [x_single, y_single, z_single] = is_single;
         // Within one cell on an axis, only the projection along that axis can keep box and triangle
         // apart.
-        let project = |u: usize, w: usize| corners.map(|c| [c[u], c[w]]);
-        let rounding = Rounding::of(corners, self.resolution);
-        let view = |u, w, is_needed: bool| {
-            is_needed.then(|| Silhouette::new(&project(u, w), self.margin, rounding))
-        };
-        let along_z = view(0, 1, !(x_single || y_single));
-        let along_y = view(0, 2, !(x_single || z_single));
-        let along_x = view(1, 2, !(y_single || z_single));
-        let is_sure = self.y_of_x.fill(along_z, xs, ys)
-            & self.z_of_x.fill(along_y, xs, zs)
-            & self.z_of_y.fill(along_x, ys, zs);
+        let (margin, rounding) = (self.margin, Rounding::of(along, self.resolution));
+        let [x, y, z] = along;
+        let outline = Outline { margin, rounding };
+        let is_sure = self.y_of_x.fill(xs, ys, !(x_single || y_single), outline, x, y)
+            & self.z_of_x.fill(xs, zs, !(x_single || z_single), outline, x, z)
+            & self.z_of_y.fill(ys, zs, !(y_single || z_single), outline, y, z);
         let is_flat = x_single || y_single || z_single;
-        let plane = if is_flat { Some(None) } else { Plane::new(corners, self.margin, rounding) };
+        let plane = if is_flat { Some(None) } else { Plane::new(&corners(along), margin, rounding) };
         match plane {
             Some(None) if is_sure => self.mark_columns(columns, ranges, |_, _, span| span),
             Some(Some(plane)) if is_sure => {
                 self.mark_columns(columns, ranges, |x, y, span| plane.clip(x, y, span));
             }
-            _ => mark_separated(columns, corners, self.margin, ranges),
+            _ => mark_separated(columns, &corners(along), self.margin, ranges),
         }
     }
 
@@ -154,6 +198,12 @@ impl Marker {
     }
 }
 
+/// The corners of a triangle from their coordinates along each axis, or the other way round.
+#[inline(always)]
+fn corners([x, y, z]: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
+    [[x[0], y[0], z[0]], [x[1], y[1], z[1]], [x[2], y[2], z[2]]]
+}
+
 /// How far a coordinate that was found by a division may be off, for a slope of 0.
 #[derive(Debug, Clone, Copy)]
 struct Rounding(f64);
@@ -162,8 +212,13 @@ impl Rounding {
     /// Some dozen roundings of numbers that are no larger than the corners, or than the grid; a
     /// rounding is 2^-53 of its number.
     #[inline(always)]
-    fn of(corners: &[[f64; 3]; 3], resolution: f64) -> Self {
-        let largest = corners.iter().flatten().fold(resolution, |most, x| greater(most, x.abs()));
+    fn of(along: &[[f64; 3]; 3], resolution: f64) -> Self {
+        let mut largest = resolution;
+        for coordinates in along {
+            for x in coordinates {
+                largest = greater(largest, x.abs());
+            }
+        }
         Self(largest * 2f64.powi(-47))
     }
 
@@ -207,37 +262,41 @@ impl Band {
     }
 }
 
-/// The three edges of a triangle in a projection with coordinates u and w.
-struct Silhouette {
-    /// For each edge the product of its direction with the axis of the projection: component along
-    /// u, and band along w. An edge of one u says nothing that the bounding box does not.
-    edges: [Option<(f64, Band)>; 3],
-    is_sure: bool,
+/// How the edges of a projection are made to bands.
+#[derive(Debug, Clone, Copy)]
+struct Outline {
+    margin: f64,
+    rounding: Rounding,
 }
 
-impl Silhouette {
+/// What an edge says in a projection with coordinates u and w.
+enum Edge {
+    /// A component along u, and a band along w.
+    Slope(f64, Band),
+    /// Nothing that the bounding box does not: all of it has one u.
+    Upright,
+    /// Not known, for rounding.
+    Unsure,
+}
+
+impl Outline {
+    /// The edge between corners `from` and `to` of a triangle whose corners have these coordinates.
     #[inline(always)]
-    fn new(corners: &[[f64; 2]; 3], margin: f64, rounding: Rounding) -> Self {
-        let mut is_sure = true;
-        let [a, b, c] = *corners;
-        let edges = [(a, b), (b, c), (c, a)].map(|(from, to)| {
-            let (du, dw) = (to[0] - from[0], to[1] - from[1]);
-            let (slope, step) = if du > 0.0 { (-dw, du) } else { (dw, -du) };
-            if step == 0.0 {
-                return None;
-            }
-            let [p, q, r] = corners.map(|corner| slope * corner[0] + step * corner[1]);
-            let center = 0.5 * (slope + step);
-            let reach = (0.5 + margin) * (slope.abs() + step);
-            let Some(error) = rounding.at_slope(slope.abs(), step) else {
-                is_sure = false;
-                return None;
-            };
-            let low = lesser(lesser(p, q), r) - center - reach;
-            let high = greater(greater(p, q), r) - center + reach;
-            Some((slope, Band { step, inverse: 1.0 / step, low, high, error }))
-        });
-        Self { edges, is_sure }
+    fn edge(self, us: &[f64; 3], ws: &[f64; 3], from: usize, to: usize) -> Edge {
+        let (du, dw) = (us[to] - us[from], ws[to] - ws[from]);
+        let (slope, step) = if du > 0.0 { (-dw, du) } else { (dw, -du) };
+        if step == 0.0 {
+            return Edge::Upright;
+        }
+        let Some(error) = self.rounding.at_slope(slope.abs(), step) else { return Edge::Unsure };
+        let p = slope * us[0] + step * ws[0];
+        let q = slope * us[1] + step * ws[1];
+        let r = slope * us[2] + step * ws[2];
+        let center = 0.5 * (slope + step);
+        let reach = (0.5 + self.margin) * (slope.abs() + step);
+        let low = lesser(lesser(p, q), r) - center - reach;
+        let high = greater(greater(p, q), r) - center + reach;
+        Edge::Slope(slope, Band { step, inverse: 1.0 / step, low, high, error })
     }
 }
 
@@ -253,24 +312,43 @@ impl Intervals {
         CellRange { first: self.first[cell], last: self.last[cell] }
     }
 
-    /// The cells in `ws` that a silhouette leaves for each of `us`; all of them without one. Says
-    /// whether that is sure.
+    /// The cells in `w_range` that a triangle's outline leaves for each of `u_range`, or all of them
+    /// where the outline is not needed. Says whether that is sure.
     #[inline(always)]
-    fn fill(&mut self, silhouette: Option<Silhouette>, us: CellRange, ws: CellRange) -> bool {
-        let cells = us.cells();
+    fn fill(
+        &mut self,
+        u_range: CellRange,
+        w_range: CellRange,
+        is_needed: bool,
+        outline: Outline,
+        us: &[f64; 3],
+        ws: &[f64; 3],
+    ) -> bool {
+        let cells = u_range.cells();
         let first = &mut self.first[cells.clone()];
         let last = &mut self.last[cells];
-        first.fill(ws.first);
-        last.fill(ws.last);
-        let Some(silhouette) = silhouette else { return true };
-        for (slope, band) in silhouette.edges.into_iter().flatten() {
-            for (i, (first, last)) in first.iter_mut().zip(last.iter_mut()).enumerate() {
-                let left = band.clip(slope * (us.first + i as f64), ws);
-                *first = greater(*first, left.first);
-                *last = lesser(*last, left.last);
+        for (first, last) in first.iter_mut().zip(last.iter_mut()) {
+            (*first, *last) = (w_range.first, w_range.last);
+        }
+        if !is_needed {
+            return true;
+        }
+        for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+            match outline.edge(us, ws, from, to) {
+                Edge::Upright => {}
+                Edge::Unsure => return false,
+                Edge::Slope(slope, band) => {
+                    let mut u = u_range.first;
+                    for (first, last) in first.iter_mut().zip(last.iter_mut()) {
+                        let left = band.clip(slope * u, w_range);
+                        *first = greater(*first, left.first);
+                        *last = lesser(*last, left.last);
+                        u += 1.0;
+                    }
+                }
             }
         }
-        silhouette.is_sure
+        true
     }
 }
 
@@ -287,13 +365,15 @@ impl Plane {
     #[inline(always)]
     fn new(corners: &[[f64; 3]; 3], margin: f64, rounding: Rounding) -> Option<Option<Self>> {
         let [a, b, c] = *corners;
-        let normal = cross(difference(b, a), difference(c, b));
-        let [x, y, step] = if normal[2] < 0.0 { normal.map(|n| -n) } else { normal };
+        let [x, y, z] = cross(difference(b, a), difference(c, b));
+        let [x, y, step] = if z < 0.0 { [-x, -y, -z] } else { [x, y, z] };
         if step == 0.0 {
             return Some(None);
         }
         let error = rounding.at_slope(x.abs() + y.abs(), step)?;
-        let [p, q, r] = corners.map(|corner| x * corner[0] + y * corner[1] + step * corner[2]);
+        let p = x * a[0] + y * a[1] + step * a[2];
+        let q = x * b[0] + y * b[1] + step * b[2];
+        let r = x * c[0] + y * c[1] + step * c[2];
         let center = 0.5 * (x + y + step);
         let reach = (0.5 + margin) * (x.abs() + y.abs() + step);
         let low = lesser(lesser(p, q), r) - center - reach;
@@ -333,17 +413,21 @@ mod tests {
         })
     }
 
-    fn ranges(corners: &[[f64; 3]; 3], resolution: usize, margin: f64) -> [CellRange; 3] {
-        [0, 1, 2].map(|axis| {
-            CellRange::of(corners.map(|c| c[axis]), margin).clamped(resolution as f64)
-        })
+    fn ranges(corners: &[[f64; 3]; 3], margin: f64) -> [CellRange; 3] {
+        [0, 1, 2].map(|axis| CellRange::of(corners.map(|c| c[axis]), margin))
+    }
+
+    fn mark(columns: &mut Columns, triangle: &[[f64; 3]; 3], margin: f64) {
+        let mut marker = Marker::new(columns.resolution, margin);
+        marker.mark(columns, &corners(triangle), ranges(triangle, margin));
     }
 
     fn check(resolution: usize, triangles: &[[[f64; 3]; 3]], margin: f64) {
         let [mut fast, mut plain, mut slow] = [0; 3].map(|_| Columns::empty(resolution));
         for corners in triangles {
-            Marker::new(resolution, margin).mark(&mut fast, corners);
-            mark_separated(&mut plain, corners, margin, ranges(corners, resolution, margin));
+            mark(&mut fast, corners, margin);
+            let ranges = ranges(corners, margin).map(|range| range.clamped(resolution as f64));
+            mark_separated(&mut plain, corners, margin, ranges);
             for cell in 0..resolution.pow(3) {
                 let (x, y, z) = (
                     cell / resolution / resolution,
@@ -410,7 +494,7 @@ mod tests {
     fn a_face_between_two_layers_marks_both() {
         let corners = [[1.0, 1.0, 3.0], [4.0, 1.0, 3.0], [1.0, 4.0, 3.0]];
         let mut columns = Columns::empty(6);
-        Marker::new(6, 0.0).mark(&mut columns, &corners);
+        mark(&mut columns, &corners, 0.0);
         let grid = columns.pack([0.0; 3], [1.0; 3], Fill::Surface);
         assert!(grid.get(2, 2, 2) && grid.get(2, 2, 3) && !grid.get(2, 2, 4));
         assert!(grid.get(0, 0, 2), "a corner touches it");

@@ -3,7 +3,8 @@
 use voxflow_contract::{Fault, Fill, SolidRule, TriMesh, VoxelGrid};
 
 use crate::kernels::check::check_triangles;
-use crate::kernels::fit::Fit;
+use crate::kernels::extent::{extent, vertex_extent};
+use crate::kernels::fit::{Fit, Frame};
 use crate::kernels::flood::fill_enclosed;
 use crate::kernels::surface::mark_surface;
 
@@ -47,11 +48,23 @@ pub fn voxelize_mesh(
 ) -> Result<VoxelGrid, Fault> {
     check_request(resolution, fill)?;
     check_triangles(mesh)?;
-    let bounds = mesh.bounds().ok_or_else(|| Fault::new("no_triangles", "the mesh is empty"))?;
-    let frame = fit.frame(&bounds, resolution)?;
+    let frame = frame_of(mesh, resolution, fit)?;
     let surface = mark_surface(mesh, resolution, &frame, fit.cell_margin());
     let columns = if fill == SOLID { fill_enclosed(&surface) } else { surface };
     Ok(columns.pack(frame.translation, frame.scale, fill))
+}
+
+fn frame_of(mesh: &TriMesh, resolution: usize, fit: Fit) -> Result<Frame, Fault> {
+    // A fixed grid needs no bounds, only that the mesh lies within; so where all vertices do, those
+    // that triangles use need not be picked out.
+    if !fit.follows_mesh() && let Some(bounds) = vertex_extent(mesh) {
+        let frame = fit.frame(&bounds, resolution);
+        if frame.is_ok() {
+            return frame;
+        }
+    }
+    let bounds = extent(mesh).ok_or_else(|| Fault::new("no_points", "the mesh is empty"))?;
+    fit.frame(&bounds, resolution)
 }
 
 fn check_request(resolution: usize, fill: Fill) -> Result<(), Fault> {
