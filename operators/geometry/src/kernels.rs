@@ -1,5 +1,6 @@
 //! Kernels: geometry as plain functions on values, without tables and without operators.
 
+mod background;
 mod camera;
 mod carve;
 mod cell_range;
@@ -11,24 +12,37 @@ mod crossing;
 mod extent;
 mod fit;
 mod flood;
+mod lens;
+mod noise;
 mod normalize_mesh;
 mod parity;
+mod paint;
 mod raster;
+mod rays;
 mod render;
+mod renderer;
+mod resolve;
 mod rig;
 mod separation;
 mod shade;
 mod simd;
+mod shader;
 mod surface;
 mod thin;
 mod voxelize_mesh;
 mod winding;
 mod winding_tree;
 
+pub use background::Background;
 pub use camera::camera_from_object;
 pub(crate) use check::{check_mesh, check_triangles};
 pub use fit::{BINVOX_CELL_MARGIN, Fit};
+pub use lens::Projection;
+pub use noise::Noise;
 pub use normalize_mesh::{Normalize, Up, normalize_mesh};
-pub use render::{RenderOptions, Rendering, Shading, render};
+pub use paint::Paint;
+pub use render::{Colors, Faces, Outputs, RenderOptions, Rendering, Shading, render};
+pub(crate) use renderer::MAX_SAMPLES;
+pub use renderer::{Renderer, Scene, Shot};
 pub use rig::{Rig, RigView, fitting_distance, rig_views};
 pub use voxelize_mesh::{MAX_RESOLUTION, voxelize_mesh};

@@ -21,9 +21,11 @@ mod voxelize;
 pub use decode_mesh::{DecodeMeshKind, DecodeMeshParams};
 pub use extract_poses::{ExtractPosesKind, ExtractPosesParams};
 pub use kernels::{
-    BINVOX_CELL_MARGIN, Fit, MAX_RESOLUTION, Normalize, RenderOptions, Rendering, Rig, RigView,
-    Shading, Up, camera_from_object, fitting_distance, normalize_mesh, render, rig_views,
-    voxelize_mesh,
+    BINVOX_CELL_MARGIN, Fit, MAX_RESOLUTION, Normalize, Up, normalize_mesh, voxelize_mesh,
+};
+pub use kernels::{
+    Background, Colors, Faces, Noise, Outputs, Paint, Projection, RenderOptions, Renderer, Rendering,
+    Rig, RigView, Scene, Shading, Shot, camera_from_object, fitting_distance, render, rig_views,
 };
 pub use normalize::{NormalizeKind, NormalizeParams};
 pub use render_views::{RenderViewsKind, RenderViewsParams};

@@ -233,7 +233,7 @@ impl RenderViews {
         let distance =
             params.distance.unwrap_or_else(|| fitting_distance(UNIT_CUBE_RADIUS, fov_y_deg));
         let intrinsics = Intrinsics::from_fov_y_deg(fov_y_deg, size, size);
-        let options = RenderOptions { shading, antialias, near: NEAR_SHARE * distance };
+        let options = RenderOptions { shading, antialias, near: NEAR_SHARE * distance, ..RenderOptions::default() };
         Self { rig, seed, distance, fov_y_deg, intrinsics, options, depth, mask }
     }
 
@@ -249,7 +249,7 @@ impl RenderViews {
         for (number, view) in views.iter().enumerate() {
             let image =
                 |name: &str, bytes| Image { bytes, path: Some(format!("{name}_{number:03}.png")) };
-            let picture = render(mesh, &view.camera_from_object(), &self.intrinsics, &self.options);
+            let picture = render(mesh, None, &view.camera_from_object(), &self.intrinsics, &self.options);
             if self.mask {
                 masks.push(image("mask", encode_mask(&picture)?));
             }
@@ -373,6 +373,7 @@ mod tests {
             height_px: 2,
             rgba: vec![0; 16],
             depth: vec![0.0, 1e-9, 1.5, 1e9],
+            ..Rendering::default()
         };
         let png = encode_depth(&picture, 0.001).expect("a PNG");
         assert_eq!(png, encode_png_u16(2, 2, &[0, 1, 1500, 65535]).expect("a PNG"));

@@ -1,204 +1,258 @@
 //! Raster: triangles onto a grid of samples, nearest first, each sample in exactly one of the
 //! triangles that share an edge.
 
-/// Steps of the fixed-point grid in a sample's width.
-const STEPS: i64 = 256;
-/// Largest fixed-point coordinate; edge functions of such points fit an i64 with room.
-const LIMIT: f64 = (1i64 << 29) as f64;
+use crate::kernels::lens::Landed;
+use crate::kernels::rays::Nearness;
 
-/// A corner in the picture.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Projected {
-    x: i64,
-    y: i64,
-    /// One over the depth; affine in the picture.
-    pub(crate) inverse_depth: f64,
-}
+/// Bits of the fixed-point grid in a sample's width.
+pub(crate) const SHIFT: i32 = 12;
+/// Steps of the grid in a sample's width.
+pub(crate) const STEPS: i32 = 1 << SHIFT;
+/// From a sample's border to its centre.
+pub(crate) const HALF: i32 = STEPS / 2;
+/// Samples that are worked on together.
+const GROUP: usize = 4;
+/// Widest box, in groups, whose samples are all tested; in a wider one the ends of rows are solved for.
+const MAX_GROUPS: usize = 6;
+/// Longest side, in steps, of a triangle whose edge functions fit 32 bits.
+const MAX_NARROW: i32 = 256 * STEPS;
+/// Nearness where nothing is.
+pub(crate) const NOTHING: f32 = f32::NEG_INFINITY;
 
-impl Projected {
-    /// A corner at (`x`, `y`), in samples from the corner of the picture.
-    pub(crate) fn new(x: f64, y: f64, depth: f64) -> Self {
-        let fixed = |value: f64| (value * STEPS as f64).round().clamp(-LIMIT, LIMIT) as i64;
-        Self { x: fixed(x), y: fixed(y), inverse_depth: 1.0 / depth }
-    }
-}
-
-/// The samples of a picture: inverse depth (0 where nothing is) and linear brightness.
+/// The samples of a picture: how near the nearest triangle is in each, and which it is.
+#[derive(Default)]
 pub(crate) struct Raster {
     width: usize,
     height: usize,
-    /// Row by row, of all samples.
-    pub(crate) samples: Vec<Sample>,
+    /// Groups in a row, the last of which may reach over the border.
+    groups: usize,
+    nearness: Vec<[f32; GROUP]>,
+    triangle: Vec<[u32; GROUP]>,
+    touched: Area,
 }
 
-/// One sample of a picture.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Sample {
-    /// One over the depth; 0 where nothing is.
-    pub(crate) inverse_depth: f32,
-    /// Linear, 0 to 1.
-    pub(crate) brightness: f32,
+/// Columns and rows of samples, the ends not in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Area {
+    pub(crate) left: usize,
+    pub(crate) right: usize,
+    pub(crate) top: usize,
+    pub(crate) bottom: usize,
 }
 
-/// One edge as a function that is positive inside: its value at a sample, and what it changes by from
-/// one sample to the next.
-#[derive(Clone, Copy)]
-struct Edge {
-    value: i64,
-    step_x: i64,
-    step_y: i64,
-    /// 0 if samples on the edge are the triangle's (top and left edges), 1 if they are not.
-    bias: i64,
-}
-
-impl Edge {
-    /// The edge from `a` to `b`, at the sample whose centre is (`x`, `y`); `sign` is that of the
-    /// triangle's area.
-    fn new(a: &Projected, b: &Projected, sign: i64, x: i64, y: i64) -> Self {
-        let (dx, dy) = (sign * (b.x - a.x), sign * (b.y - a.y));
-        let owns_its_samples = dy < 0 || (dy == 0 && dx > 0);
-        Self {
-            value: dx * (y - a.y) - dy * (x - a.x),
-            step_x: -dy * STEPS,
-            step_y: dx * STEPS,
-            bias: i64::from(!owns_its_samples),
-        }
-    }
-}
-
-/// Samples `first .. end` along an axis whose centres can lie in a triangle.
-fn sample_range(values: [i64; 3], size: usize) -> (usize, usize) {
-    let low = values[0].min(values[1]).min(values[2]);
-    let high = values[0].max(values[1]).max(values[2]);
-    let first = (low + STEPS / 2 - 1).div_euclid(STEPS).max(0);
-    let end = ((high - STEPS / 2).div_euclid(STEPS) + 1).min(size as i64);
-    (first as usize, end.max(first) as usize)
+/// Edge functions of a triangle at the sample in the first column of the first row: not negative
+/// inside. Each is in units of the grid's step, rounded down, which changes no sign.
+struct Edges {
+    value: [i64; 3],
+    step_x: [i64; 3],
+    step_y: [i64; 3],
 }
 
 impl Raster {
-    /// A picture with nothing in it.
-    pub(crate) fn empty(width: usize, height: usize) -> Self {
-        Self { width, height, samples: vec![Sample::default(); width * height] }
+    /// Makes it a picture with nothing in it.
+    pub(crate) fn clear(&mut self, width: usize, height: usize) {
+        (self.width, self.height, self.groups) = (width, height, width.div_ceil(GROUP));
+        self.touched = Area { left: width, right: 0, top: height, bottom: 0 };
+        self.nearness.clear();
+        self.nearness.resize(self.groups * height, [NOTHING; GROUP]);
+        // What it names is looked at only where something is near.
+        self.triangle.resize(self.groups * height, [0; GROUP]);
     }
 
-    /// Draws a triangle, whichever way it is turned. `brightness` is asked for each sample in which
-    /// the triangle is nearest, with the sample's barycentric weights in space.
+    /// A box outside of which nothing was drawn.
+    pub(crate) fn touched(&self) -> Area {
+        self.touched
+    }
+
+    /// Samples along a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Nearness and triangle of each sample of a row. What stands past the width means nothing.
+    pub(crate) fn row(&self, y: usize) -> (&[f32], &[u32]) {
+        let groups = y * self.groups..(y + 1) * self.groups;
+        (self.nearness[groups.clone()].as_flattened(), self.triangle[groups].as_flattened())
+    }
+
+    /// Draws triangle `number`, whichever way it is turned; `nearness` is asked for only if its box
+    /// holds the centre of a sample. Where two are equally near, the one that was drawn first stays.
     ///
     /// A sample is in the triangle when its centre is; a centre on an edge belongs to the triangle on
     /// the edge's right or lower side (top-left rule), so triangles that share the edge neither leave
-    /// it out nor draw it twice. Corners are rounded to 1/256 sample first, all else is exact.
-    pub(crate) fn draw(&mut self, corners: [Projected; 3], brightness: impl Fn([f64; 3]) -> f32) {
-        let [a, b, c] = &corners;
-        let area = (b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x);
-        let (left, right) = sample_range(corners.map(|p| p.x), self.width);
-        let (top, bottom) = sample_range(corners.map(|p| p.y), self.height);
-        if area == 0 || left >= right || top >= bottom {
+    /// it out nor draw it twice. This is exact.
+    pub(crate) fn draw(
+        &mut self,
+        number: u32,
+        corners: [Landed; 3],
+        nearness: impl FnOnce() -> Nearness,
+    ) {
+        let (xs, ys) = (corners.map(|p| p.x), corners.map(|p| p.y));
+        let (left, right) = centers(xs, self.width);
+        let (top, bottom) = centers(ys, self.height);
+        let area = doubled_area(&corners);
+        if left >= right || top >= bottom || area == 0 {
             return;
         }
-        let (x, y) = (left as i64 * STEPS + STEPS / 2, top as i64 * STEPS + STEPS / 2);
-        let sign = area.signum();
-        // Edge i lies opposite corner i: its value is the corner's barycentric weight times the area.
-        let mut edges = [(b, c), (c, a), (a, b)].map(|(p, q)| Edge::new(p, q, sign, x, y));
-        let inverse = corners.map(|p| p.inverse_depth / area.abs() as f64);
+        let area = Area { left, right, top, bottom }.with_sign(area);
+        self.touched.include(area.0);
+        let (first, end) = (left / GROUP, right.div_ceil(GROUP));
+        let is_narrow = end - first <= MAX_GROUPS && span(xs) <= MAX_NARROW && span(ys) <= MAX_NARROW;
+        let column = if is_narrow { first * GROUP } else { left };
+        let edges = Edges::new(&corners, area.1, column, top);
+        if is_narrow {
+            self.draw_groups(number, (first, end), (top, bottom), &edges, &nearness());
+        } else {
+            self.draw_spans(number, area.0, edges, &nearness());
+        }
+    }
+
+    fn draw_groups(
+        &mut self,
+        number: u32,
+        (first, end): (usize, usize),
+        (top, bottom): (usize, usize),
+        edges: &Edges,
+        nearness: &Nearness,
+    ) {
+        let lane = |step: i64| std::array::from_fn::<i32, GROUP, _>(|i| step as i32 * i as i32);
+        let lanes = edges.step_x.map(lane);
+        let stride = edges.step_x.map(|step| step as i32 * GROUP as i32);
+        let mut row_values = edges.value.map(|value| value as i32);
+        let [near_x, near_y, near_0] = nearness.affine;
+        let start = near_x * ((first * GROUP) as f64 + 0.5) + near_0;
+        let near_lanes: [f32; GROUP] = std::array::from_fn(|i| near_x as f32 * i as f32);
         for row in top..bottom {
-            let samples = &mut self.samples[row * self.width..][left..right];
-            draw_row(samples, &edges, inverse, &brightness);
-            edges.iter_mut().for_each(|edge| edge.value += edge.step_y);
+            let range = row * self.groups + first..row * self.groups + end;
+            let mut near = (start + near_y * (row as f64 + 0.5)) as f32;
+            let mut values = row_values;
+            let groups = self.nearness[range.clone()].iter_mut().zip(&mut self.triangle[range]);
+            for (nears, triangles) in groups {
+                for i in 0..GROUP {
+                    let outside = (values[0].wrapping_add(lanes[0][i]))
+                        | (values[1].wrapping_add(lanes[1][i]))
+                        | (values[2].wrapping_add(lanes[2][i]));
+                    let here = nearness.bound(near + near_lanes[i]);
+                    let wins = (outside >= 0) & (here > nears[i]);
+                    nears[i] = if wins { here } else { nears[i] };
+                    triangles[i] = if wins { number } else { triangles[i] };
+                }
+                (0..3).for_each(|e| values[e] = values[e].wrapping_add(stride[e]));
+                near += near_x as f32 * GROUP as f32;
+            }
+            (0..3).for_each(|e| {
+                row_values[e] = row_values[e].wrapping_add(edges.step_y[e] as i32);
+            });
+        }
+    }
+
+    fn draw_spans(&mut self, number: u32, area: Area, mut edges: Edges, nearness: &Nearness) {
+        let Area { left, right, top, bottom } = area;
+        let [near_x, near_y, near_0] = nearness.affine;
+        for row in top..bottom {
+            let (first, end) = edges.span(right - left);
+            if first < end {
+                let from = row * self.groups * GROUP + left;
+                let range = from + first..from + end;
+                let x = (left + first) as f64 + 0.5;
+                let near = (near_x * x + near_y * (row as f64 + 0.5) + near_0) as f32;
+                fill(
+                    &mut self.nearness.as_flattened_mut()[range.clone()],
+                    &mut self.triangle.as_flattened_mut()[range],
+                    number,
+                    near,
+                    nearness,
+                );
+            }
+            (0..3).for_each(|e| edges.value[e] += edges.step_y[e]);
         }
     }
 }
 
-fn draw_row(
-    samples: &mut [Sample],
-    edges: &[Edge; 3],
-    inverse: [f64; 3],
-    brightness: impl Fn([f64; 3]) -> f32,
-) {
-    let mut values = edges.map(|edge| edge.value);
-    let mut was_inside = false;
-    for sample in samples {
-        let outside =
-            (values[0] - edges[0].bias) | (values[1] - edges[1].bias) | (values[2] - edges[2].bias);
-        if outside >= 0 {
-            was_inside = true;
-            let shares = [0, 1, 2].map(|i| values[i] as f64 * inverse[i]);
-            let inverse_depth = shares[0] + shares[1] + shares[2];
-            if inverse_depth as f32 > sample.inverse_depth {
-                let weights = shares.map(|share| share / inverse_depth);
-                *sample =
-                    Sample { inverse_depth: inverse_depth as f32, brightness: brightness(weights) };
-            }
-        } else if was_inside {
-            return;
-        }
-        (0..3).for_each(|i| values[i] += edges[i].step_x);
+/// One row of a triangle whose nearness begins with `near`.
+fn fill(nears: &mut [f32], triangles: &mut [u32], number: u32, near: f32, nearness: &Nearness) {
+    let step = nearness.affine[0] as f32;
+    for (i, (old, triangle)) in nears.iter_mut().zip(triangles).enumerate() {
+        let here = nearness.bound(near + step * (i as i32 as f32));
+        let wins = here > *old;
+        *old = if wins { here } else { *old };
+        *triangle = if wins { number } else { *triangle };
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use voxflow_contract::Random;
+impl Nearness {
+    /// `near`, not past the corners; a NaN too becomes one of them.
+    #[inline(always)]
+    fn bound(&self, near: f32) -> f32 {
+        let near = if near > self.low { near } else { self.low };
+        if near < self.high { near } else { self.high }
+    }
+}
 
-    fn draws(triangles: &[[[f64; 2]; 3]], size: usize) -> Vec<u32> {
-        let mut counts = vec![0; size * size];
-        for triangle in triangles {
-            let mut raster = Raster::empty(size, size);
-            raster.draw(triangle.map(|[x, y]| Projected::new(x, y, 1.0)), |_| 1.0);
-            for (count, sample) in counts.iter_mut().zip(&raster.samples) {
-                *count += u32::from(sample.inverse_depth > 0.0);
+impl Area {
+    fn with_sign(self, area: i64) -> (Self, i64) {
+        (self, area.signum())
+    }
+
+    fn include(&mut self, other: Self) {
+        self.left = self.left.min(other.left);
+        self.right = self.right.max(other.right);
+        self.top = self.top.min(other.top);
+        self.bottom = self.bottom.max(other.bottom);
+    }
+}
+
+impl Edges {
+    /// At the sample in `column` and `row`, of a triangle whose area has the sign `sign`.
+    fn new(corners: &[Landed; 3], sign: i64, column: usize, row: usize) -> Self {
+        let at = |index: usize| index as i64 * i64::from(STEPS) + i64::from(HALF);
+        let (x, y) = (at(column), at(row));
+        let mut edges = Self { value: [0; 3], step_x: [0; 3], step_y: [0; 3] };
+        for (e, (i, j)) in [(1, 2), (2, 0), (0, 1)].into_iter().enumerate() {
+            let (a, b): (&Landed, &Landed) = (&corners[i], &corners[j]);
+            let dx = sign * i64::from(b.x - a.x);
+            let dy = sign * i64::from(b.y - a.y);
+            let owns_its_samples = dy < 0 || (dy == 0 && dx > 0);
+            let value = dx * (y - i64::from(a.y)) - dy * (x - i64::from(a.x));
+            edges.value[e] = (value - i64::from(!owns_its_samples)) >> SHIFT;
+            (edges.step_x[e], edges.step_y[e]) = (-dy, dx);
+        }
+        edges
+    }
+
+    /// First and end of the samples inside, of `count` beginning where the values are for.
+    fn span(&self, count: usize) -> (usize, usize) {
+        let (mut first, mut end) = (0, count as u64);
+        for (value, step) in self.value.into_iter().zip(self.step_x) {
+            if value < 0 {
+                if step <= 0 {
+                    return (0, 0);
+                }
+                first = first.max(value.unsigned_abs().div_ceil(step as u64));
+            } else if step < 0 {
+                end = end.min(value as u64 / step.unsigned_abs() + 1);
             }
         }
-        counts
+        (first as usize, end as usize)
     }
+}
 
-    #[test]
-    fn triangles_that_share_edges_cover_each_sample_once() {
-        for round in 0..50 {
-            let mut random = Random::new(round, &["fan"]);
-            let size = 24.0;
-            // Some centres on sample centres, where every rule about edges is tested.
-            let centre = [0; 2].map(|_: i32| random.below(48) as f64 / 2.0);
-            let corners = [[0.0, 0.0], [size, 0.0], [size, size], [0.0, size]];
-            let fan: Vec<_> = (0..4)
-                .map(|i| {
-                    let (a, b) = (corners[i], corners[(i + 1) % 4]);
-                    if random.chance(0.5) { [centre, a, b] } else { [a, centre, b] }
-                })
-                .collect();
-            assert!(draws(&fan, 24).iter().all(|count| *count == 1), "{centre:?}");
-        }
-    }
+/// Twice the area of a triangle, in steps squared; below 0 when its corners run counter-clockwise as
+/// one sees them.
+pub(crate) fn doubled_area([a, b, c]: &[Landed; 3]) -> i64 {
+    let difference = |to: i32, from: i32| i64::from(to) - i64::from(from);
+    difference(b.x, a.x) * difference(c.y, a.y) - difference(b.y, a.y) * difference(c.x, a.x)
+}
 
-    #[test]
-    fn weights_are_those_of_space_and_the_nearest_wins() {
-        let mut raster = Raster::empty(9, 9);
-        let corners = |depth: [f64; 3]| {
-            [
-                Projected::new(-20.0, -20.0, depth[0]),
-                Projected::new(40.0, -20.0, depth[1]),
-                Projected::new(-20.0, 40.0, depth[2]),
-            ]
-        };
-        raster.draw(corners([2.0, 4.0, 8.0]), |weights| {
-            assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-            (weights[0] * 2.0 + weights[1] * 4.0 + weights[2] * 8.0) as f32
-        });
-        for sample in &raster.samples {
-            assert!((sample.brightness * sample.inverse_depth - 1.0).abs() < 1e-5);
-        }
-        let before = raster.samples.clone();
-        raster.draw(corners([9.0; 3]), |_| 0.0);
-        assert_eq!(raster.samples, before);
-        raster.draw(corners([1.0; 3]), |_| 0.5);
-        assert!(raster.samples.iter().all(|sample| sample.brightness == 0.5));
-    }
+/// Samples `first .. end` along an axis of `size` whose centres can lie in a triangle.
+fn centers(values: [i32; 3], size: usize) -> (usize, usize) {
+    let low = values[0].min(values[1]).min(values[2]);
+    let high = values[0].max(values[1]).max(values[2]);
+    let cell = |value: i32| ((value + HALF - 1) >> SHIFT).clamp(0, size as i32) as usize;
+    (cell(low), cell(high))
+}
 
-    #[test]
-    fn corners_far_outside_do_not_overflow() {
-        let far = LIMIT / STEPS as f64;
-        let triangle = [[-far, -far], [far, -far], [0.0, far * 9.0]];
-        assert!(draws(&[triangle], 16).iter().all(|count| *count == 1));
-        assert_eq!(draws(&[[[f64::NAN; 2]; 3]], 4), [0; 16]);
-    }
+fn span(values: [i32; 3]) -> i32 {
+    let low = values[0].min(values[1]).min(values[2]);
+    values[0].max(values[1]).max(values[2]) - low
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use voxflow_contract::TriMesh;
+use voxflow_contract::{Camera, Object, Transform, TriMesh};
 
 /// Direction to the light in the camera frame (x right, y down, z forward), length 1: a headlight
 /// above the camera's left shoulder, so that two faces seen at one angle differ.
@@ -13,10 +13,16 @@ const AMBIENT: f64 = 0.12;
 /// What a face turned to the light shows more, linear.
 const DIFFUSE: f64 = 0.7;
 
-/// Linear brightness, 0 to 1, of a surface whose normal is `normal` in the camera frame, already
-/// turned to the camera; its length does not matter. Lambert's law and an ambient part.
-pub(crate) fn brightness(normal: [f64; 3]) -> f32 {
-    let cosine = dot(normal, TO_LIGHT) / dot(normal, normal).sqrt();
+/// Direction to the light in the frame of the object that the camera sees.
+pub(crate) fn light_in_object(camera: &Transform<Camera, Object>) -> [f64; 3] {
+    let m = &camera.matrix;
+    [0, 1, 2].map(|j| (0..3).map(|i| m[i][j] * TO_LIGHT[i]).sum())
+}
+
+/// Linear brightness, 0 to 1, of a surface whose normal is `normal`, already turned to the camera;
+/// its length does not matter. Lambert's law and an ambient part.
+pub(crate) fn brightness(normal: [f64; 3], to_light: [f64; 3]) -> f32 {
+    let cosine = dot(normal, to_light) / dot(normal, normal).sqrt();
     // A surface without a normal (NaN) shows the ambient part: `max` drops the NaN.
     (AMBIENT + DIFFUSE * cosine.max(0.0)) as f32
 }
@@ -27,7 +33,18 @@ pub(crate) fn srgb(linear: f32) -> u8 {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
     let table =
         TABLE.get_or_init(|| (0..=4095).map(|i| srgb_curve(f64::from(i) / 4095.0)).collect());
+    // A NaN is clamped to nothing, which the cast makes 0.
     table[(linear.clamp(0.0, 1.0) * STEPS + 0.5) as usize]
+}
+
+/// Linear brightness of an sRGB value.
+pub(crate) fn linear(encoded: u8) -> f32 {
+    static TABLE: OnceLock<Vec<f32>> = OnceLock::new();
+    let curve = |i: u8| match f64::from(i) / 255.0 {
+        low if low <= 0.040_45 => low / 12.92,
+        high => ((high + 0.055) / 1.055).powf(2.4),
+    };
+    TABLE.get_or_init(|| (0..=255).map(|i| curve(i) as f32).collect())[usize::from(encoded)]
 }
 
 fn srgb_curve(linear: f64) -> u8 {
@@ -38,13 +55,13 @@ fn srgb_curve(linear: f64) -> u8 {
 
 /// For each vertex the sum of its triangles' normals, weighted by their areas; zero for a vertex
 /// without triangles. Not normalised.
-pub(crate) fn vertex_normals(mesh: &TriMesh) -> Vec<[f64; 3]> {
+pub(crate) fn vertex_normals(mesh: &TriMesh) -> Vec<[f32; 3]> {
     let mut normals = vec![[0.0; 3]; mesh.vertices.len()];
     for (index, triangle) in mesh.triangles.iter().enumerate() {
         let corners = mesh.corners(index).map(|corner| corner.map(f64::from));
-        let normal = face_normal(corners);
+        let normal = face_normal(corners).map(|x| x as f32);
         for vertex in triangle {
-            let sum = &mut normals[*vertex as usize];
+            let sum: &mut [f32; 3] = &mut normals[*vertex as usize];
             (0..3).for_each(|axis| sum[axis] += normal[axis]);
         }
     }
@@ -53,8 +70,14 @@ pub(crate) fn vertex_normals(mesh: &TriMesh) -> Vec<[f64; 3]> {
 
 /// The normal of a triangle, towards where its corners run counter-clockwise; twice its area long.
 pub(crate) fn face_normal([a, b, c]: [[f64; 3]; 3]) -> [f64; 3] {
-    let u = [b[0] - a[0], b[1] - a[1], b[2] - a[2]];
-    let v = [c[0] - a[0], c[1] - a[1], c[2] - a[2]];
+    cross(minus(b, a), minus(c, a))
+}
+
+pub(crate) fn minus(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+}
+
+pub(crate) fn cross(u: [f64; 3], v: [f64; 3]) -> [f64; 3] {
     [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]
 }
 
@@ -68,14 +91,15 @@ mod tests {
 
     #[test]
     fn greys_follow_the_srgb_curve() {
-        assert_eq!([0.0, 1.0, 0.5, 0.2140411].map(srgb), [0, 255, 188, 127]);
+        assert_eq!([0.0, 1.0, 0.5, 0.2140411, f32::NAN].map(srgb), [0, 255, 188, 127, 0]);
+        assert!((0..=255).all(|value| srgb(linear(value)) == value));
     }
 
     #[test]
     fn the_light_is_a_direction_and_every_normal_has_a_brightness() {
         assert!((dot(TO_LIGHT, TO_LIGHT) - 1.0).abs() < 1e-12);
-        assert!((brightness(TO_LIGHT) - 0.82).abs() < 1e-6);
-        assert!((brightness([0.0; 3]) - 0.12).abs() < 1e-6);
-        assert!(brightness([0.0, 0.0, -1.0]) > 0.6);
+        assert!((brightness(TO_LIGHT, TO_LIGHT) - 0.82).abs() < 1e-6);
+        assert!((brightness([0.0; 3], TO_LIGHT) - 0.12).abs() < 1e-6);
+        assert!(brightness([0.0, 0.0, -1.0], TO_LIGHT) > 0.6);
     }
 }

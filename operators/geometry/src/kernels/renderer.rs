@@ -1,0 +1,177 @@
+//! `Renderer`: many views of a mesh, with memory that is kept from one to the next.
+
+use voxflow_contract::{Camera, Intrinsics, Object, Transform, TriMesh};
+
+use crate::kernels::background::{Backdrop, Background};
+use crate::kernels::clip::Clipper;
+use crate::kernels::lens::{LANES, Lens, LensLanes, may_cover};
+use crate::kernels::paint::Paint;
+use crate::kernels::raster::{Raster, doubled_area};
+use crate::kernels::rays::Rays;
+use crate::kernels::render::{Colors, Faces, RenderOptions, Rendering, Shading};
+use crate::kernels::resolve::resolve;
+use crate::kernels::shade::vertex_normals;
+use crate::kernels::shader::{Shader, Surface, SurfaceColors};
+
+/// Most samples along a side of a picture.
+pub(crate) const MAX_SAMPLES: u32 = 4096;
+
+/// What is rendered.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// The mesh.
+    pub mesh: &'a TriMesh,
+    /// How it looks, if that is known.
+    pub paint: Option<&'a Paint<'a>>,
+}
+
+/// One view to render.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shot {
+    /// The pose, which must be rigid.
+    pub camera_from_object: Transform<Camera, Object>,
+    /// Size and focal lengths.
+    pub intrinsics: Intrinsics,
+    /// What is seen where the mesh is not.
+    pub background: Background,
+}
+
+/// Renders views of meshes and keeps its memory for the next: 8 bytes a sample, 16 a vertex, 16 a
+/// triangle, of the largest so far.
+///
+/// Four views are prepared together: their points are projected side by side, and a triangle whose
+/// corners lie in one column or in one row of samples is left out before anything else of it is looked
+/// at.
+#[derive(Default)]
+pub struct Renderer {
+    raster: Raster,
+    cells: Vec<[u32; LANES]>,
+    sieved: [Vec<u32>; LANES],
+    picture: Rendering,
+}
+
+/// What one view needs to draw triangles.
+struct View {
+    lens: Lens,
+    rays: Rays,
+    clipper: Clipper,
+    faces: Faces,
+}
+
+impl Renderer {
+    /// Renders all `shots`, in order, and shows `each` its number and picture, which it may take. The
+    /// `background` of `options` is not looked at: each shot has its own. [`crate::render`] says what is
+    /// in a picture.
+    ///
+    /// # Panics
+    /// When a triangle names a vertex that does not exist, as indexing would, or a side has more than
+    /// 4096 samples.
+    pub fn render(
+        &mut self,
+        scene: &Scene<'_>,
+        shots: &[Shot],
+        options: &RenderOptions,
+        mut each: impl FnMut(usize, &mut Rendering),
+    ) {
+        let averaged = averaged_normals(scene, options);
+        let given = scene.paint.map(Paint::vertex_normals).filter(|normals| !normals.is_empty());
+        let normals = given.filter(|_| options.shading == Shading::Smooth).or(averaged.as_deref());
+        let colors = match (options.colors, scene.paint) {
+            (Colors::Noise(noise), _) => SurfaceColors::Noise(noise),
+            (Colors::Material, Some(paint)) => SurfaceColors::Paint(paint),
+            _ => SurfaceColors::White,
+        };
+        let surface = Surface { mesh: scene.mesh, normals, colors };
+        for (chunk, shots) in shots.chunks(LANES).enumerate() {
+            let views: Vec<View> = shots.iter().map(|shot| View::new(shot, options)).collect();
+            self.sieve(scene.mesh, &views);
+            for (lane, (view, shot)) in views.iter().zip(shots).enumerate() {
+                self.draw(scene.mesh, view, lane, shot, options.antialias);
+                self.finish(surface, view, shot, options);
+                each(chunk * LANES + lane, &mut self.picture);
+            }
+        }
+    }
+
+    /// Lists for each view the triangles whose boxes hold the centre of a sample.
+    fn sieve(&mut self, mesh: &TriMesh, views: &[View]) {
+        let lenses: Vec<Lens> = views.iter().map(|view| view.lens).collect();
+        LensLanes::new(&lenses).cells(&mesh.vertices, &mut self.cells);
+        self.sieved.iter_mut().for_each(Vec::clear);
+        let cells = self.cells.as_slice();
+        for (number, triangle) in mesh.triangles.iter().enumerate() {
+            let [a, b, c] = triangle.map(|vertex| cells[vertex as usize]);
+            let keeps: [bool; LANES] = std::array::from_fn(|i| may_cover(a[i], b[i], c[i]));
+            if keeps == [false; LANES] {
+                continue;
+            }
+            for (list, _) in self.sieved.iter_mut().zip(keeps).filter(|(_, keeps)| *keeps) {
+                list.push(number as u32);
+            }
+        }
+    }
+
+    fn draw(&mut self, mesh: &TriMesh, view: &View, lane: usize, shot: &Shot, side: u32) {
+        let (width, height) = (shot.intrinsics.width_px * side, shot.intrinsics.height_px * side);
+        assert!(width.max(height) <= MAX_SAMPLES, "{width} x {height} samples are too many");
+        self.raster.clear(width as usize, height as usize);
+        for number in &self.sieved[lane] {
+            view.draw(&mut self.raster, *number, mesh.corners(*number as usize));
+        }
+    }
+
+    fn finish(&mut self, surface: Surface<'_>, view: &View, shot: &Shot, options: &RenderOptions) {
+        self.picture.width_px = shot.intrinsics.width_px;
+        self.picture.height_px = shot.intrinsics.height_px;
+        let mut shader = Shader::new(surface, view.rays, shot.camera_from_object);
+        let (backdrop, side) = (Backdrop(shot.background), options.antialias as usize);
+        resolve(&self.raster, &mut shader, &backdrop, options.outputs, side, &mut self.picture);
+    }
+}
+
+fn averaged_normals(scene: &Scene<'_>, options: &RenderOptions) -> Option<Vec<[f32; 3]>> {
+    let is_given = scene.paint.is_some_and(|paint| !paint.vertex_normals().is_empty());
+    (options.shading == Shading::Smooth && !is_given).then(|| vertex_normals(scene.mesh))
+}
+
+impl View {
+    fn new(shot: &Shot, options: &RenderOptions) -> Self {
+        let (camera, intrinsics) = (&shot.camera_from_object, &shot.intrinsics);
+        let RenderOptions { projection, near, antialias, faces, .. } = *options;
+        Self {
+            lens: Lens::new(camera, intrinsics, projection, near, antialias),
+            rays: Rays::new(camera, intrinsics, projection, antialias),
+            clipper: Clipper::new(camera, intrinsics, projection, near, antialias),
+            faces,
+        }
+    }
+
+    #[inline]
+    fn draw(&self, raster: &mut Raster, number: u32, corners: [[f32; 3]; 3]) {
+        let landed = self.lens.land(corners);
+        let is_whole = landed.iter().all(|corner| self.lens.is_in_reach(corner));
+        if !is_whole {
+            self.draw_clipped(raster, number, corners);
+        } else if self.faces == Faces::Both || doubled_area(&landed) < 0 {
+            let corners = corners.map(|corner| corner.map(f64::from));
+            raster.draw(number, landed, || {
+                self.rays.nearness(corners, landed.map(|corner| corner.z))
+            });
+        }
+    }
+
+    #[cold]
+    fn draw_clipped(&self, raster: &mut Raster, number: u32, corners: [[f32; 3]; 3]) {
+        let landed = self.lens.land(corners);
+        let corners = corners.map(|corner| corner.map(f64::from));
+        let (polygon, count) = self.clipper.clip(&self.lens, corners, landed);
+        for i in 2..count {
+            let fan = [polygon[0], polygon[i - 1], polygon[i]];
+            if self.faces == Faces::Both || doubled_area(&fan) < 0 {
+                raster.draw(number, fan, || {
+                    self.rays.nearness(corners, fan.map(|corner| corner.z))
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Shader: the colour and the normal of a sample, once it is known which triangle is seen in it.
+
+use voxflow_contract::{Camera, Object, Transform, TriMesh};
+
+use crate::kernels::noise::Noise;
+use crate::kernels::paint::Paint;
+use crate::kernels::rays::{Affine, Rays, value_at};
+use crate::kernels::shade::{brightness, dot, face_normal, light_in_object, srgb};
+
+/// What is the same in all views of a mesh.
+#[derive(Clone, Copy)]
+pub(crate) struct Surface<'a> {
+    pub(crate) mesh: &'a TriMesh,
+    /// Normals of the vertices, for smooth shading, of any length.
+    pub(crate) normals: Option<&'a [[f32; 3]]>,
+    pub(crate) colors: SurfaceColors<'a>,
+}
+
+/// Where the colours of a surface come from.
+#[derive(Clone, Copy)]
+pub(crate) enum SurfaceColors<'a> {
+    White,
+    Paint(&'a Paint<'a>),
+    Noise(Noise),
+}
+
+/// Shades the samples of one view. What it knows of a triangle is kept until the next triangle comes.
+pub(crate) struct Shader<'a> {
+    surface: Surface<'a>,
+    rays: Rays,
+    camera: Transform<Camera, Object>,
+    to_light: [f64; 3],
+    facet: Facet,
+}
+
+/// What a triangle has that its samples share.
+#[derive(Clone, Copy)]
+struct Facet {
+    number: u32,
+    /// 1 when seen from where its corners run counter-clockwise, -1 from behind.
+    sign: f64,
+    /// Turned to the camera.
+    normal: [f64; 3],
+    /// Under flat shading.
+    brightness: f32,
+    grey: u8,
+    weights: [Affine; 3],
+}
+
+impl<'a> Shader<'a> {
+    pub(crate) fn new(
+        surface: Surface<'a>,
+        rays: Rays,
+        camera: Transform<Camera, Object>,
+    ) -> Self {
+        let facet = Facet {
+            number: u32::MAX,
+            sign: 1.0,
+            normal: [0.0; 3],
+            brightness: 0.0,
+            grey: 0,
+            weights: [[0.0; 3]; 3],
+        };
+        Self { surface, rays, camera, to_light: light_in_object(&camera), facet }
+    }
+
+    /// Whether [`Self::grey`] says all there is.
+    pub(crate) fn is_grey(&self) -> bool {
+        self.surface.normals.is_none() && matches!(self.surface.colors, SurfaceColors::White)
+    }
+
+    /// The depth of a nearness.
+    pub(crate) fn depth(&self, nearness: f32) -> f32 {
+        self.rays.depth(nearness)
+    }
+
+    /// sRGB grey of a triangle of a white mesh under flat shading.
+    pub(crate) fn grey(&mut self, number: u32) -> u8 {
+        self.look_at(number);
+        self.facet.grey
+    }
+
+    /// Linear colour of the sample at (`u`, `v`), in which triangle `number` is seen.
+    pub(crate) fn color(&mut self, number: u32, u: f64, v: f64) -> [f32; 3] {
+        self.look_at(number);
+        if self.is_grey() {
+            return [self.facet.brightness; 3];
+        }
+        let weights = self.weights(u, v);
+        let light = match self.surface.normals {
+            Some(_) => brightness(self.normal_at(weights), self.to_light),
+            None => self.facet.brightness,
+        };
+        let color = match self.surface.colors {
+            SurfaceColors::White => [1.0; 3],
+            SurfaceColors::Paint(paint) => {
+                paint.color(self.surface.mesh, number as usize, weights.map(|w| w as f32))
+            }
+            SurfaceColors::Noise(noise) => noise.color(self.point(weights)),
+        };
+        color.map(|channel| light * channel)
+    }
+
+    /// Unit normal in the camera frame, turned to the camera; zero where there is none.
+    pub(crate) fn normal(&mut self, number: u32, u: f64, v: f64) -> [f32; 3] {
+        self.look_at(number);
+        let normal = match self.surface.normals {
+            Some(_) => self.normal_at(self.weights(u, v)),
+            None => self.facet.normal,
+        };
+        let length = dot(normal, normal).sqrt();
+        let m = &self.camera.matrix;
+        [0, 1, 2].map(|i| {
+            let value = dot([m[i][0], m[i][1], m[i][2]], normal) / length;
+            if value.is_finite() { value as f32 } else { 0.0 }
+        })
+    }
+
+    fn look_at(&mut self, number: u32) {
+        if self.facet.number == number {
+            return;
+        }
+        let corners = self.surface.mesh.corners(number as usize).map(|c| c.map(f64::from));
+        let normal = face_normal(corners);
+        let sign = if self.rays.facing(normal, corners[0]) < 0.0 { -1.0 } else { 1.0 };
+        let normal = normal.map(|x| sign * x);
+        let brightness = brightness(normal, self.to_light);
+        let weights =
+            if self.is_grey() { [[0.0; 3]; 3] } else { self.rays.weights(corners) };
+        self.facet = Facet { number, sign, normal, brightness, grey: srgb(brightness), weights };
+    }
+
+    /// Barycentric weights: none below 0, also at the rim, where a sample may lie a little outside.
+    fn weights(&self, u: f64, v: f64) -> [f64; 3] {
+        let all = self.facet.weights.map(|weight| value_at(weight, u, v) * self.facet.sign);
+        // Seen from the front the triple products of the spokes are negative or all positive.
+        let turn = if all[0] + all[1] + all[2] < 0.0 { -1.0 } else { 1.0 };
+        let all = all.map(|weight| (turn * weight).max(0.0));
+        let sum = all[0] + all[1] + all[2];
+        if sum > 0.0 && sum.is_finite() { all.map(|weight| weight / sum) } else { [1.0 / 3.0; 3] }
+    }
+
+    /// The interpolated normal, turned as the triangle is.
+    fn normal_at(&self, weights: [f64; 3]) -> [f64; 3] {
+        let Some(normals) = self.surface.normals else { return self.facet.normal };
+        let corners = self.surface.mesh.triangles[self.facet.number as usize];
+        let corners = corners.map(|vertex| normals[vertex as usize]);
+        let normal = [0, 1, 2].map(|axis| {
+            self.facet.sign * (0..3).map(|i| weights[i] * f64::from(corners[i][axis])).sum::<f64>()
+        });
+        if normal == [0.0; 3] { self.facet.normal } else { normal }
+    }
+
+    fn point(&self, weights: [f64; 3]) -> [f32; 3] {
+        let corners = self.surface.mesh.corners(self.facet.number as usize);
+        [0, 1, 2].map(|axis| (0..3).map(|i| weights[i] as f32 * corners[i][axis]).sum())
+    }
+}
