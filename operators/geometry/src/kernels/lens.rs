@@ -1,6 +1,8 @@
 //! Lens: where points of the mesh land on the fixed-point grid of a picture's samples.
 
+use bytemuck::cast;
 use voxflow_contract::{Camera, Intrinsics, Object, Transform};
+use wide::{f32x4, i16x8, i32x4, i32x8};
 
 use crate::kernels::raster::{HALF, SHIFT, STEPS};
 
@@ -19,18 +21,20 @@ pub(crate) const LANES: usize = 4;
 /// How far from the picture's corner a point may land, in steps, before its triangle is clipped:
 /// edge functions of nearer points fit their whole numbers.
 pub(crate) const GUARD: i32 = 1 << 25;
-/// In both halves of the cell of a point before the near plane; no cell has it.
-const BEFORE_NEAR: u32 = 0x8000_8000;
+/// Cells of one point in all views: the columns in the first four lanes, the rows in the others.
+pub(crate) type Cells = i16x8;
 
-type Lanes = [f32; LANES];
+/// Rows u, v and z of a matrix of four views, or of one view four times.
+type Rows = [[f32x4; 4]; 3];
 
 /// A projection of samples, in single precision: what is rounded to the grid afterwards is coarser.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lens {
-    /// Rows u, v and z of the matrix; the focal lengths, in steps, are in u and v.
-    rows: [[f32; 4]; 3],
+    /// Rows u, v and z of the matrix, each number in all lanes; the focal lengths, in steps, are in u
+    /// and v.
+    rows: Rows,
     /// Principal point in steps.
-    center: [f32; 2],
+    center: [f32x4; 2],
     pub(crate) near: f32,
     pub(crate) projection: Projection,
     /// Samples along x and y.
@@ -58,14 +62,17 @@ impl Lens {
         side: u32,
     ) -> Self {
         let steps = f64::from(side) * f64::from(STEPS);
-        let row = |i: usize, factor: f64| camera.matrix[i].map(|cell| (cell * factor) as f32);
+        let row = |i: usize, factor: f64| {
+            camera.matrix[i].map(|cell| f32x4::splat((cell * factor) as f32))
+        };
+        let center = [intrinsics.center_x_px, intrinsics.center_y_px];
         Self {
             rows: [
                 row(0, intrinsics.focal_x_px * steps),
                 row(1, intrinsics.focal_y_px * steps),
                 row(2, 1.0),
             ],
-            center: [intrinsics.center_x_px, intrinsics.center_y_px].map(|c| (c * steps) as f32),
+            center: center.map(|c| f32x4::splat((c * steps) as f32)),
             near: near as f32,
             projection,
             size: [intrinsics.width_px * side, intrinsics.height_px * side],
@@ -73,19 +80,24 @@ impl Lens {
     }
 
     /// Where the three corners of a triangle land.
-    pub(crate) fn land(&self, corners: [[f32; 3]; 3]) -> [Landed; 3] {
-        let rows = self.rows.map(|row| row.map(|cell| [cell; LANES]));
-        let points = [0, 1, 2]
-            .map(|axis| [corners[0][axis], corners[1][axis], corners[2][axis], corners[0][axis]]);
-        let center = self.center.map(|c| [c; LANES]);
+    #[inline(always)]
+    pub(crate) fn land(&self, [a, b, c]: [[f32; 3]; 3]) -> [Landed; 3] {
+        let points = [
+            f32x4::new([a[0], b[0], c[0], a[0]]),
+            f32x4::new([a[1], b[1], c[1], a[1]]),
+            f32x4::new([a[2], b[2], c[2], a[2]]),
+        ];
         let (x, y, z) = match self.projection {
-            Projection::Perspective => land::<false>(&rows, &points, &center),
-            Projection::Orthographic => land::<true>(&rows, &points, &center),
+            Projection::Perspective => land::<false>(&self.rows, &points, &self.center),
+            Projection::Orthographic => land::<true>(&self.rows, &points, &self.center),
         };
-        [0, 1, 2].map(|i| Landed { x: x[i], y: y[i], z: z[i] })
+        let (x, y, z) = (x.to_array(), y.to_array(), z.to_array());
+        let landed = |i: usize| Landed { x: x[i], y: y[i], z: z[i] };
+        [landed(0), landed(1), landed(2)]
     }
 
     /// Whether a triangle with this corner needs no clipping for its sake.
+    #[inline(always)]
     pub(crate) fn is_in_reach(&self, point: &Landed) -> bool {
         point.z >= self.near && point.x.abs() < GUARD && point.y.abs() < GUARD
     }
@@ -93,10 +105,11 @@ impl Lens {
 
 /// Lenses of up to [`LANES`] views.
 pub(crate) struct LensLanes {
-    rows: [[Lanes; 4]; 3],
-    center: [Lanes; 2],
-    near: Lanes,
-    size: [[i32; LANES]; 2],
+    rows: Rows,
+    center: [f32x4; 2],
+    near: f32x4,
+    /// One past the last column and row.
+    end: Cells,
     projection: Projection,
 }
 
@@ -107,19 +120,23 @@ impl LensLanes {
     /// When there are none.
     pub(crate) fn new(lenses: &[Lens]) -> Self {
         let lane = |i: usize| &lenses[i.min(lenses.len() - 1)];
-        let lanes = |get: &dyn Fn(&Lens) -> f32| std::array::from_fn(|i| get(lane(i)));
-        let row = |i: usize| std::array::from_fn(|j| lanes(&|lens: &Lens| lens.rows[i][j]));
+        let lanes = |get: &dyn Fn(&Lens) -> f32| f32x4::new(std::array::from_fn(|i| get(lane(i))));
+        let row = |i: usize| {
+            std::array::from_fn(|j| lanes(&|lens: &Lens| lens.rows[i][j].to_array()[0]))
+        };
+        let center = |i: usize| lanes(&|lens: &Lens| lens.center[i].to_array()[0]);
+        let end = std::array::from_fn(|i| lane(i % LANES).size[i / LANES] as i16);
         Self {
             rows: [row(0), row(1), row(2)],
-            center: [0, 1].map(|i| lanes(&|lens: &Lens| lens.center[i])),
+            center: [center(0), center(1)],
             near: lanes(&|lens: &Lens| lens.near),
-            size: [0, 1].map(|i| std::array::from_fn(|l| lane(l).size[i] as i32)),
+            end: i16x8::new(end),
             projection: lenses[0].projection,
         }
     }
 
     /// The cells of all points, replacing what `cells` holds.
-    pub(crate) fn cells(&self, points: &[[f32; 3]], cells: &mut Vec<[u32; LANES]>) {
+    pub(crate) fn cells(&self, points: &[[f32; 3]], cells: &mut Vec<Cells>) {
         cells.clear();
         match self.projection {
             Projection::Perspective => {
@@ -131,49 +148,58 @@ impl LensLanes {
         }
     }
 
-    /// For each view the column (low half) and row (high half) of the first sample whose centre does
-    /// not lie before the point, clamped to the picture.
-    fn cell<const ORTHOGRAPHIC: bool>(&self, point: [f32; 3]) -> [u32; LANES] {
-        let points = point.map(|x| [x; LANES]);
+    /// For each view the column and row of the first sample whose centre does not lie before the
+    /// point, clamped to the picture; -1 for a point before the near plane.
+    #[inline(always)]
+    fn cell<const ORTHOGRAPHIC: bool>(&self, [x, y, z]: [f32; 3]) -> Cells {
+        let points = [f32x4::splat(x), f32x4::splat(y), f32x4::splat(z)];
         let (x, y, z) = land::<ORTHOGRAPHIC>(&self.rows, &points, &self.center);
-        std::array::from_fn(|i| {
-            let column = ((x[i] + HALF - 1) >> SHIFT).clamp(0, self.size[0][i]) as u32;
-            let row = ((y[i] + HALF - 1) >> SHIFT).clamp(0, self.size[1][i]) as u32;
-            if z[i] >= self.near[i] { row << 16 | column } else { BEFORE_NEAR }
-        })
+        let first = i32x4::splat(HALF - 1);
+        let (column, row): (i32x4, i32x4) = ((x + first) >> SHIFT, (y + first) >> SHIFT);
+        let is_seen: i32x4 = cast(z.simd_ge(self.near));
+        let cell = pack(column, row).max(i16x8::ZERO).min(self.end);
+        cell | !pack(is_seen, is_seen)
     }
 }
 
-/// Whether a triangle with these cells may cover the centre of a sample: not when all corners are
-/// in one column or in one row of cells.
-pub(crate) fn may_cover(a: u32, b: u32, c: u32) -> bool {
+/// Lanes of which the numbers fit 16 bits.
+#[inline(always)]
+fn pack(low: i32x4, high: i32x4) -> i16x8 {
+    i16x8::from_i32x8_saturate(cast::<[i32x4; 2], i32x8>([low, high]))
+}
+
+/// The views, one a bit, in which a triangle with these cells may cover the centre of a sample: not
+/// where all corners are in one column or in one row of cells.
+#[inline(always)]
+pub(crate) fn may_cover(a: Cells, b: Cells, c: Cells) -> u32 {
     let differs = (a ^ b) | (a ^ c);
-    (differs & 0xffff != 0) & (differs >> 16 != 0)
+    let same = differs.simd_eq(i16x8::ZERO).to_bitmask();
+    !(same | same >> LANES) & ((1 << LANES) - 1)
 }
 
 /// The one place where points are projected: whoever asks gets the same steps of the grid.
 #[inline(always)]
 fn land<const ORTHOGRAPHIC: bool>(
-    rows: &[[Lanes; 4]; 3],
-    points: &[Lanes; 3],
-    center: &[Lanes; 2],
-) -> ([i32; LANES], [i32; LANES], Lanes) {
-    let product = |row: &[Lanes; 4]| -> Lanes {
-        std::array::from_fn(|i| {
-            row[0][i] * points[0][i] + row[1][i] * points[1][i] + row[2][i] * points[2][i] + row[3][i]
-        })
-    };
-    let (u, v, z) = (product(&rows[0]), product(&rows[1]), product(&rows[2]));
-    let inverse: Lanes =
-        std::array::from_fn(|i| if ORTHOGRAPHIC { 1.0 } else { 1.0 / z[i] });
-    let fixed = |numbers: Lanes, center: &Lanes| -> [i32; LANES] {
-        std::array::from_fn(|i| {
-            let value = numbers[i] * inverse[i] + center[i] + 0.5;
-            // Written so that a NaN is clamped too.
-            let value = if value > -(GUARD as f32) { value } else { -(GUARD as f32) };
-            let value = if value < GUARD as f32 { value } else { GUARD as f32 };
-            value as i32
-        })
-    };
-    (fixed(u, &center[0]), fixed(v, &center[1]), z)
+    rows: &Rows,
+    points: &[f32x4; 3],
+    center: &[f32x4; 2],
+) -> (i32x4, i32x4, f32x4) {
+    let u = row_product(&rows[0], points);
+    let v = row_product(&rows[1], points);
+    let z = row_product(&rows[2], points);
+    let inverse = if ORTHOGRAPHIC { f32x4::ONE } else { f32x4::ONE / z };
+    (fixed(u * inverse, center[0]), fixed(v * inverse, center[1]), z)
+}
+
+#[inline(always)]
+fn row_product(row: &[f32x4; 4], points: &[f32x4; 3]) -> f32x4 {
+    row[0] * points[0] + row[1] * points[1] + row[2] * points[2] + row[3]
+}
+
+/// Rounded to whole steps, half a step up where the number is above 0; a NaN becomes any number.
+#[inline(always)]
+fn fixed(value: f32x4, center: f32x4) -> i32x4 {
+    let value = value + center + f32x4::HALF;
+    let guard = f32x4::splat(GUARD as f32);
+    value.fast_max(-guard).fast_min(guard).fast_trunc_int()
 }

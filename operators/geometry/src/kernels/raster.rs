@@ -1,6 +1,9 @@
 //! Raster: triangles onto a grid of samples, nearest first, each sample in exactly one of the
 //! triangles that share an edge.
 
+use bytemuck::{cast, cast_slice, cast_slice_mut};
+use wide::{f32x4, i32x4};
+
 use crate::kernels::lens::Landed;
 use crate::kernels::rays::Nearness;
 
@@ -26,8 +29,8 @@ pub(crate) struct Raster {
     height: usize,
     /// Groups in a row, the last of which may reach over the border.
     groups: usize,
-    nearness: Vec<[f32; GROUP]>,
-    triangle: Vec<[u32; GROUP]>,
+    nearness: Vec<f32x4>,
+    triangle: Vec<i32x4>,
     touched: Area,
 }
 
@@ -54,9 +57,9 @@ impl Raster {
         (self.width, self.height, self.groups) = (width, height, width.div_ceil(GROUP));
         self.touched = Area { left: width, right: 0, top: height, bottom: 0 };
         self.nearness.clear();
-        self.nearness.resize(self.groups * height, [NOTHING; GROUP]);
+        self.nearness.resize(self.groups * height, f32x4::splat(NOTHING));
         // What it names is looked at only where something is near.
-        self.triangle.resize(self.groups * height, [0; GROUP]);
+        self.triangle.resize(self.groups * height, i32x4::ZERO);
     }
 
     /// A box outside of which nothing was drawn.
@@ -64,15 +67,10 @@ impl Raster {
         self.touched
     }
 
-    /// Samples along a row.
-    pub(crate) fn width(&self) -> usize {
-        self.width
-    }
-
     /// Nearness and triangle of each sample of a row. What stands past the width means nothing.
     pub(crate) fn row(&self, y: usize) -> (&[f32], &[u32]) {
         let groups = y * self.groups..(y + 1) * self.groups;
-        (self.nearness[groups.clone()].as_flattened(), self.triangle[groups].as_flattened())
+        (cast_slice(&self.nearness[groups.clone()]), cast_slice(&self.triangle[groups]))
     }
 
     /// Draws triangle `number`, whichever way it is turned; `nearness` is asked for only if its box
@@ -81,6 +79,7 @@ impl Raster {
     /// A sample is in the triangle when its centre is; a centre on an edge belongs to the triangle on
     /// the edge's right or lower side (top-left rule), so triangles that share the edge neither leave
     /// it out nor draw it twice. This is exact.
+    #[inline(always)]
     pub(crate) fn draw(
         &mut self,
         number: u32,
@@ -94,16 +93,15 @@ impl Raster {
         if left >= right || top >= bottom || area == 0 {
             return;
         }
-        let area = Area { left, right, top, bottom }.with_sign(area);
-        self.touched.include(area.0);
+        self.touched.include(Area { left, right, top, bottom });
         let (first, end) = (left / GROUP, right.div_ceil(GROUP));
         let is_narrow = end - first <= MAX_GROUPS && span(xs) <= MAX_NARROW && span(ys) <= MAX_NARROW;
         let column = if is_narrow { first * GROUP } else { left };
-        let edges = Edges::new(&corners, area.1, column, top);
+        let edges = Edges::new(&corners, area.signum(), column, top);
         if is_narrow {
             self.draw_groups(number, (first, end), (top, bottom), &edges, &nearness());
         } else {
-            self.draw_spans(number, area.0, edges, &nearness());
+            self.draw_spans(number, Area { left, right, top, bottom }, edges, &nearness());
         }
     }
 
@@ -115,34 +113,39 @@ impl Raster {
         edges: &Edges,
         nearness: &Nearness,
     ) {
-        let lane = |step: i64| std::array::from_fn::<i32, GROUP, _>(|i| step as i32 * i as i32);
-        let lanes = edges.step_x.map(lane);
-        let stride = edges.step_x.map(|step| step as i32 * GROUP as i32);
-        let mut row_values = edges.value.map(|value| value as i32);
+        let lanes = i32x4::new([0, 1, 2, 3]);
+        let spread = |value: i64, step: i64| {
+            i32x4::splat(value as i32) + lanes * i32x4::splat(step as i32)
+        };
+        let Edges { value, step_x, step_y } = edges;
+        let mut rows =
+            [spread(value[0], step_x[0]), spread(value[1], step_x[1]), spread(value[2], step_x[2])];
+        let stride = |step: i64| i32x4::splat(step as i32 * GROUP as i32);
+        let strides = [stride(step_x[0]), stride(step_x[1]), stride(step_x[2])];
+        let step = |step: i64| i32x4::splat(step as i32);
+        let steps = [step(step_y[0]), step(step_y[1]), step(step_y[2])];
+        let (low, high) = (f32x4::splat(nearness.low), f32x4::splat(nearness.high));
         let [near_x, near_y, near_0] = nearness.affine;
         let start = near_x * ((first * GROUP) as f64 + 0.5) + near_0;
-        let near_lanes: [f32; GROUP] = std::array::from_fn(|i| near_x as f32 * i as f32);
+        let near_lanes = f32x4::new([0.0, 1.0, 2.0, 3.0]) * f32x4::splat(near_x as f32);
+        let near_stride = f32x4::splat(near_x as f32 * GROUP as f32);
+        let number = i32x4::splat(number as i32);
         for row in top..bottom {
             let range = row * self.groups + first..row * self.groups + end;
-            let mut near = (start + near_y * (row as f64 + 0.5)) as f32;
-            let mut values = row_values;
+            let mut near = f32x4::splat((start + near_y * (row as f64 + 0.5)) as f32) + near_lanes;
+            let [mut a, mut b, mut c] = rows;
             let groups = self.nearness[range.clone()].iter_mut().zip(&mut self.triangle[range]);
             for (nears, triangles) in groups {
-                for i in 0..GROUP {
-                    let outside = (values[0].wrapping_add(lanes[0][i]))
-                        | (values[1].wrapping_add(lanes[1][i]))
-                        | (values[2].wrapping_add(lanes[2][i]));
-                    let here = nearness.bound(near + near_lanes[i]);
-                    let wins = (outside >= 0) & (here > nears[i]);
-                    nears[i] = if wins { here } else { nears[i] };
-                    triangles[i] = if wins { number } else { triangles[i] };
-                }
-                (0..3).for_each(|e| values[e] = values[e].wrapping_add(stride[e]));
-                near += near_x as f32 * GROUP as f32;
+                let outside: i32x4 = (a | b | c) >> 31;
+                // Of a NaN the corner is left, on both sides.
+                let here = near.fast_max(low).fast_min(high);
+                let wins: i32x4 = !outside & cast::<f32x4, i32x4>(here.simd_gt(*nears));
+                *nears = cast::<i32x4, f32x4>(wins).select(here, *nears);
+                *triangles = wins.select(number, *triangles);
+                (a, b, c) = (a + strides[0], b + strides[1], c + strides[2]);
+                near += near_stride;
             }
-            (0..3).for_each(|e| {
-                row_values[e] = row_values[e].wrapping_add(edges.step_y[e] as i32);
-            });
+            rows = [rows[0] + steps[0], rows[1] + steps[1], rows[2] + steps[2]];
         }
     }
 
@@ -157,8 +160,8 @@ impl Raster {
                 let x = (left + first) as f64 + 0.5;
                 let near = (near_x * x + near_y * (row as f64 + 0.5) + near_0) as f32;
                 fill(
-                    &mut self.nearness.as_flattened_mut()[range.clone()],
-                    &mut self.triangle.as_flattened_mut()[range],
+                    &mut cast_slice_mut(&mut self.nearness)[range.clone()],
+                    &mut cast_slice_mut(&mut self.triangle)[range],
                     number,
                     near,
                     nearness,
@@ -190,10 +193,6 @@ impl Nearness {
 }
 
 impl Area {
-    fn with_sign(self, area: i64) -> (Self, i64) {
-        (self, area.signum())
-    }
-
     fn include(&mut self, other: Self) {
         self.left = self.left.min(other.left);
         self.right = self.right.max(other.right);
@@ -203,21 +202,21 @@ impl Area {
 }
 
 impl Edges {
+    #[inline(always)]
     /// At the sample in `column` and `row`, of a triangle whose area has the sign `sign`.
     fn new(corners: &[Landed; 3], sign: i64, column: usize, row: usize) -> Self {
         let at = |index: usize| index as i64 * i64::from(STEPS) + i64::from(HALF);
         let (x, y) = (at(column), at(row));
-        let mut edges = Self { value: [0; 3], step_x: [0; 3], step_y: [0; 3] };
-        for (e, (i, j)) in [(1, 2), (2, 0), (0, 1)].into_iter().enumerate() {
-            let (a, b): (&Landed, &Landed) = (&corners[i], &corners[j]);
+        let edge = |a: &Landed, b: &Landed| {
             let dx = sign * i64::from(b.x - a.x);
             let dy = sign * i64::from(b.y - a.y);
             let owns_its_samples = dy < 0 || (dy == 0 && dx > 0);
             let value = dx * (y - i64::from(a.y)) - dy * (x - i64::from(a.x));
-            edges.value[e] = (value - i64::from(!owns_its_samples)) >> SHIFT;
-            (edges.step_x[e], edges.step_y[e]) = (-dy, dx);
-        }
-        edges
+            ((value - i64::from(!owns_its_samples)) >> SHIFT, -dy, dx)
+        };
+        let [a, b, c] = corners;
+        let (a, b, c) = (edge(b, c), edge(c, a), edge(a, b));
+        Self { value: [a.0, b.0, c.0], step_x: [a.1, b.1, c.1], step_y: [a.2, b.2, c.2] }
     }
 
     /// First and end of the samples inside, of `count` beginning where the values are for.

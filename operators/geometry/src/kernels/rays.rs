@@ -66,26 +66,27 @@ impl Rays {
 
     /// Of the plane of a triangle whose corners have depths `z`. Where the plane contains a ray, the
     /// numbers may be infinite or NaN, which `low` and `high` bound.
+    #[inline(always)]
     pub(crate) fn nearness(&self, [a, b, c]: [[f64; 3]; 3], z: [f32; 3]) -> Nearness {
         let normal = cross(minus(b, a), minus(c, a));
         let [u, v, origin] = self.moving;
-        let (affine, nears) = match self.projection {
+        let (scale, origin, nears) = match self.projection {
             Projection::Perspective => {
                 let scale = 1.0 / dot(normal, minus(a, self.fixed));
-                ([u, v, origin].map(|m| dot(normal, m) * scale), z.map(|z| 1.0 / z))
+                (scale, origin, [1.0 / z[0], 1.0 / z[1], 1.0 / z[2]])
             }
             Projection::Orthographic => {
-                let scale = 1.0 / dot(normal, self.fixed);
-                let moving = [u, v, minus(origin, a)];
-                (moving.map(|m| dot(normal, m) * scale), z.map(|z| -z))
+                (1.0 / dot(normal, self.fixed), minus(origin, a), [-z[0], -z[1], -z[2]])
             }
         };
-        let low = nears[0].min(nears[1]).min(nears[2]);
-        let high = nears[0].max(nears[1]).max(nears[2]);
+        let affine =
+            [dot(normal, u) * scale, dot(normal, v) * scale, dot(normal, origin) * scale];
+        let (low, high) = ends(nears);
         Nearness { affine, low, high }
     }
 
     /// The depth of a nearness.
+    #[inline(always)]
     pub(crate) fn depth(&self, nearness: f32) -> f32 {
         match self.projection {
             Projection::Perspective => 1.0 / nearness,
@@ -94,6 +95,7 @@ impl Rays {
     }
 
     /// Above 0 where a plane with this normal through `point` is seen from the side the normal is on.
+    #[inline(always)]
     pub(crate) fn facing(&self, normal: [f64; 3], point: [f64; 3]) -> f64 {
         match self.projection {
             Projection::Perspective => dot(normal, minus(self.fixed, point)),
@@ -119,4 +121,12 @@ impl Rays {
             [u, v, origin + constant]
         })
     }
+}
+
+/// The lowest and the highest of three numbers.
+#[inline(always)]
+fn ends([a, b, c]: [f32; 3]) -> (f32, f32) {
+    let low = if a < b { a } else { b };
+    let high = if a < b { b } else { a };
+    (if c < low { c } else { low }, if c > high { c } else { high })
 }

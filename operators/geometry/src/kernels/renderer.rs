@@ -4,17 +4,20 @@ use voxflow_contract::{Camera, Intrinsics, Object, Transform, TriMesh};
 
 use crate::kernels::background::{Backdrop, Background};
 use crate::kernels::clip::Clipper;
-use crate::kernels::lens::{LANES, Lens, LensLanes, may_cover};
+use crate::kernels::lens::{Cells, LANES, Lens, LensLanes, may_cover};
 use crate::kernels::paint::Paint;
 use crate::kernels::raster::{Raster, doubled_area};
 use crate::kernels::rays::Rays;
 use crate::kernels::render::{Colors, Faces, RenderOptions, Rendering, Shading};
 use crate::kernels::resolve::resolve;
-use crate::kernels::shade::vertex_normals;
+use crate::kernels::shade::{vertex_normals, wider};
 use crate::kernels::shader::{Shader, Surface, SurfaceColors};
 
 /// Most samples along a side of a picture.
 pub(crate) const MAX_SAMPLES: u32 = 4096;
+
+/// Triangles whose corners are fetched together.
+const BLOCK: usize = 64;
 
 /// What is rendered.
 #[derive(Clone, Copy)]
@@ -45,7 +48,7 @@ pub struct Shot {
 #[derive(Default)]
 pub struct Renderer {
     raster: Raster,
-    cells: Vec<[u32; LANES]>,
+    cells: Vec<Cells>,
     sieved: [Vec<u32>; LANES],
     picture: Rendering,
 }
@@ -100,13 +103,12 @@ impl Renderer {
         self.sieved.iter_mut().for_each(Vec::clear);
         let cells = self.cells.as_slice();
         for (number, triangle) in mesh.triangles.iter().enumerate() {
-            let [a, b, c] = triangle.map(|vertex| cells[vertex as usize]);
-            let keeps: [bool; LANES] = std::array::from_fn(|i| may_cover(a[i], b[i], c[i]));
-            if keeps == [false; LANES] {
-                continue;
-            }
-            for (list, _) in self.sieved.iter_mut().zip(keeps).filter(|(_, keeps)| *keeps) {
-                list.push(number as u32);
+            let [a, b, c] = *triangle;
+            let (a, b, c) = (cells[a as usize], cells[b as usize], cells[c as usize]);
+            let mut keeps = may_cover(a, b, c);
+            while keeps != 0 {
+                self.sieved[keeps.trailing_zeros() as usize].push(number as u32);
+                keeps &= keeps - 1;
             }
         }
     }
@@ -115,8 +117,17 @@ impl Renderer {
         let (width, height) = (shot.intrinsics.width_px * side, shot.intrinsics.height_px * side);
         assert!(width.max(height) <= MAX_SAMPLES, "{width} x {height} samples are too many");
         self.raster.clear(width as usize, height as usize);
-        for number in &self.sieved[lane] {
-            view.draw(&mut self.raster, *number, mesh.corners(*number as usize));
+        // Corners lie far apart in memory: fetched in blocks, their waits overlap.
+        let mut corners = [[[0.0; 3]; 3]; BLOCK];
+        for numbers in self.sieved[lane].chunks(BLOCK) {
+            for (corners, number) in corners.iter_mut().zip(numbers) {
+                let [a, b, c] = mesh.triangles[*number as usize];
+                let corner = |vertex: u32| mesh.vertices[vertex as usize];
+                *corners = [corner(a), corner(b), corner(c)];
+            }
+            for (corners, number) in corners.iter().zip(numbers) {
+                view.draw(&mut self.raster, *number, *corners);
+            }
         }
     }
 
@@ -146,16 +157,18 @@ impl View {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn draw(&self, raster: &mut Raster, number: u32, corners: [[f32; 3]; 3]) {
         let landed = self.lens.land(corners);
-        let is_whole = landed.iter().all(|corner| self.lens.is_in_reach(corner));
+        let is_whole = self.lens.is_in_reach(&landed[0])
+            && self.lens.is_in_reach(&landed[1])
+            && self.lens.is_in_reach(&landed[2]);
         if !is_whole {
             self.draw_clipped(raster, number, corners);
         } else if self.faces == Faces::Both || doubled_area(&landed) < 0 {
-            let corners = corners.map(|corner| corner.map(f64::from));
             raster.draw(number, landed, || {
-                self.rays.nearness(corners, landed.map(|corner| corner.z))
+                let [a, b, c] = corners;
+                self.rays.nearness([wider(a), wider(b), wider(c)], [landed[0].z, landed[1].z, landed[2].z])
             });
         }
     }
@@ -163,7 +176,7 @@ impl View {
     #[cold]
     fn draw_clipped(&self, raster: &mut Raster, number: u32, corners: [[f32; 3]; 3]) {
         let landed = self.lens.land(corners);
-        let corners = corners.map(|corner| corner.map(f64::from));
+        let corners = corners.map(wider);
         let (polygon, count) = self.clipper.clip(&self.lens, corners, landed);
         for i in 2..count {
             let fan = [polygon[0], polygon[i - 1], polygon[i]];

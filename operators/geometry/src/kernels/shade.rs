@@ -21,6 +21,7 @@ pub(crate) fn light_in_object(camera: &Transform<Camera, Object>) -> [f64; 3] {
 
 /// Linear brightness, 0 to 1, of a surface whose normal is `normal`, already turned to the camera;
 /// its length does not matter. Lambert's law and an ambient part.
+#[inline]
 pub(crate) fn brightness(normal: [f64; 3], to_light: [f64; 3]) -> f32 {
     let cosine = dot(normal, to_light) / dot(normal, normal).sqrt();
     // A surface without a normal (NaN) shows the ambient part: `max` drops the NaN.
@@ -28,6 +29,7 @@ pub(crate) fn brightness(normal: [f64; 3], to_light: [f64; 3]) -> f32 {
 }
 
 /// Grey value of a linear brightness, by the sRGB curve (IEC 61966-2-1), exact to half a step.
+#[inline]
 pub(crate) fn srgb(linear: f32) -> u8 {
     const STEPS: f32 = 4095.0;
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
@@ -69,18 +71,27 @@ pub(crate) fn vertex_normals(mesh: &TriMesh) -> Vec<[f32; 3]> {
 }
 
 /// The normal of a triangle, towards where its corners run counter-clockwise; twice its area long.
+#[inline(always)]
 pub(crate) fn face_normal([a, b, c]: [[f64; 3]; 3]) -> [f64; 3] {
     cross(minus(b, a), minus(c, a))
 }
 
+#[inline(always)]
+pub(crate) fn wider([x, y, z]: [f32; 3]) -> [f64; 3] {
+    [f64::from(x), f64::from(y), f64::from(z)]
+}
+
+#[inline(always)]
 pub(crate) fn minus(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }
 
+#[inline(always)]
 pub(crate) fn cross(u: [f64; 3], v: [f64; 3]) -> [f64; 3] {
     [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]
 }
 
+#[inline(always)]
 pub(crate) fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }

@@ -5,7 +5,7 @@ use voxflow_contract::{Camera, Object, Transform, TriMesh};
 use crate::kernels::noise::Noise;
 use crate::kernels::paint::Paint;
 use crate::kernels::rays::{Affine, Rays, value_at};
-use crate::kernels::shade::{brightness, dot, face_normal, light_in_object, srgb};
+use crate::kernels::shade::{brightness, dot, face_normal, light_in_object, srgb, wider};
 
 /// What is the same in all views of a mesh.
 #[derive(Clone, Copy)]
@@ -116,18 +116,23 @@ impl<'a> Shader<'a> {
         })
     }
 
+    #[inline]
     fn look_at(&mut self, number: u32) {
         if self.facet.number == number {
             return;
         }
-        let corners = self.surface.mesh.corners(number as usize).map(|c| c.map(f64::from));
+        let mesh = self.surface.mesh;
+        let [a, b, c] = mesh.triangles[number as usize];
+        let corner = |vertex: u32| wider(mesh.vertices[vertex as usize]);
+        let corners = [corner(a), corner(b), corner(c)];
         let normal = face_normal(corners);
         let sign = if self.rays.facing(normal, corners[0]) < 0.0 { -1.0 } else { 1.0 };
-        let normal = normal.map(|x| sign * x);
+        let normal = [sign * normal[0], sign * normal[1], sign * normal[2]];
         let brightness = brightness(normal, self.to_light);
-        let weights =
-            if self.is_grey() { [[0.0; 3]; 3] } else { self.rays.weights(corners) };
-        self.facet = Facet { number, sign, normal, brightness, grey: srgb(brightness), weights };
+        self.facet = Facet { number, sign, normal, brightness, grey: srgb(brightness), ..self.facet };
+        if !self.is_grey() {
+            self.facet.weights = self.rays.weights(corners);
+        }
     }
 
     /// Barycentric weights: none below 0, also at the rim, where a sample may lie a little outside.
