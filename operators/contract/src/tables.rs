@@ -25,6 +25,11 @@ pub struct Table {
 pub const ALL: &[Table] = &[
     Table { name: "mesh", summary: "A triangle mesh per sample.", schema: mesh },
     Table {
+        name: "mesh_stats",
+        summary: "What a sample's mesh is like: closed or not, in how many pieces, how large.",
+        schema: mesh_stats,
+    },
+    Table {
         name: "metric",
         summary: "One measured number of a training or evaluation.",
         schema: metric,
@@ -141,6 +146,59 @@ pub fn mesh() -> Schema {
         Column::new("textures", T::Images, "Pictures of the materials, PNG or JPEG."),
     ];
     Schema::new("mesh", 2, keyed(columns))
+}
+
+/// `mesh_stats` v1: what a sample's mesh is like. Vertices at one position count as one wherever
+/// triangles meet.
+pub fn mesh_stats() -> Schema {
+    let columns = vec![
+        Column::new("vertex_count", T::UInt64, "Vertices as stored."),
+        Column::new("triangle_count", T::UInt64, "Triangles as stored."),
+        Column::new("place_count", T::UInt64, "Different positions that triangles use."),
+        Column::new("component_count", T::UInt64, "Pieces, held together by shared edges."),
+        Column::new(
+            "duplicate_triangles",
+            T::UInt64,
+            "Triangles over the same three positions as an earlier one.",
+        ),
+        Column::new("degenerate_triangles", T::UInt64, "Triangles without area."),
+        Column::new("boundary_edges", T::UInt64, "Edges of one triangle only."),
+        Column::new("nonmanifold_edges", T::UInt64, "Edges of more than two triangles."),
+        Column::new(
+            "is_watertight",
+            T::Boolean,
+            "Whether every edge belongs to two triangles, once in each direction.",
+        ),
+        Column::new(
+            "oriented_share",
+            T::Float64,
+            "Share of the edges with two triangles that runs once in each direction.",
+        ),
+        Column::new(
+            "euler_characteristic",
+            T::Float64,
+            "Positions less edges plus triangles, a whole number.",
+        ),
+        Column::new(
+            "genus",
+            T::UInt64,
+            "Handles; null unless the mesh is watertight and of one component.",
+        )
+        .nullable(),
+        Column::new("volume", T::Float64, "Signed volume, cubic units of the mesh frame."),
+        Column::new("surface_area", T::Float64, "Area, square units of the mesh frame."),
+        Column::new(
+            "bounds_min",
+            T::Tensor(S::Float64, vec![3]),
+            "Smallest coordinate on each axis, mesh frame.",
+        ),
+        Column::new(
+            "bounds_max",
+            T::Tensor(S::Float64, vec![3]),
+            "Largest coordinate on each axis, mesh frame.",
+        ),
+    ];
+    Schema::new("mesh_stats", 1, keyed(columns))
 }
 
 /// `voxels` v2: an occupancy grid of `resolution`^3 cells per sample, bit-packed.
@@ -310,7 +368,7 @@ mod tests {
     #[test]
     fn per_sample_tables_can_lie_side_by_side() {
         let mut seen = std::collections::BTreeSet::new();
-        for table in ["mesh", "pose", "sample", "split", "view", "voxels"] {
+        for table in ["mesh", "mesh_stats", "pose", "sample", "split", "view", "voxels"] {
             let schema = (find(table).expect("known").schema)();
             for column in schema.columns().iter().skip(KEY.len()) {
                 assert!(seen.insert(column.name.clone()), "{} twice", column.name);

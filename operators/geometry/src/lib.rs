@@ -9,6 +9,7 @@
 mod decode_mesh;
 mod extract_poses;
 mod kernels;
+mod mesh_stats;
 mod normalize;
 mod ranges;
 mod render_views;
@@ -21,12 +22,12 @@ mod voxelize;
 pub use decode_mesh::{DecodeMeshKind, DecodeMeshParams};
 pub use extract_poses::{ExtractPosesKind, ExtractPosesParams};
 pub use kernels::{
-    BINVOX_CELL_MARGIN, Fit, MAX_RESOLUTION, Normalize, Up, normalize_mesh, voxelize_mesh,
+    BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, MAX_RESOLUTION, MeshStats, Noise,
+    Normalize, Outputs, Paint, Projection, RenderOptions, Renderer, Rendering, Rig, RigView, Scene,
+    Shading, Shot, Up, camera_from_object, fitting_distance, mesh_stats, normalize_mesh, render,
+    rig_views, voxelize_mesh,
 };
-pub use kernels::{
-    Background, Colors, Faces, Noise, Outputs, Paint, Projection, RenderOptions, Renderer, Rendering,
-    Rig, RigView, Scene, Shading, Shot, camera_from_object, fitting_distance, render, rig_views,
-};
+pub use mesh_stats::{MeshStatsKind, MeshStatsParams};
 pub use normalize::{NormalizeKind, NormalizeParams};
 pub use render_views::{RenderViewsKind, RenderViewsParams};
 pub use voxelize::{VoxelizeKind, VoxelizeParams};
@@ -34,5 +35,11 @@ pub use voxelize::{VoxelizeKind, VoxelizeParams};
 use voxflow_contract::Kind;
 
 /// Everything of this room that a pipeline can name, sorted by name.
-pub const ALL: &[&dyn Kind] =
-    &[&DecodeMeshKind, &ExtractPosesKind, &NormalizeKind, &RenderViewsKind, &VoxelizeKind];
+pub const ALL: &[&dyn Kind] = &[
+    &DecodeMeshKind,
+    &ExtractPosesKind,
+    &MeshStatsKind,
+    &NormalizeKind,
+    &RenderViewsKind,
+    &VoxelizeKind,
+];

@@ -233,7 +233,12 @@ impl RenderViews {
         let distance =
             params.distance.unwrap_or_else(|| fitting_distance(UNIT_CUBE_RADIUS, fov_y_deg));
         let intrinsics = Intrinsics::from_fov_y_deg(fov_y_deg, size, size);
-        let options = RenderOptions { shading, antialias, near: NEAR_SHARE * distance, ..RenderOptions::default() };
+        let options = RenderOptions {
+            shading,
+            antialias,
+            near: NEAR_SHARE * distance,
+            ..RenderOptions::default()
+        };
         Self { rig, seed, distance, fov_y_deg, intrinsics, options, depth, mask }
     }
 
@@ -249,7 +254,8 @@ impl RenderViews {
         for (number, view) in views.iter().enumerate() {
             let image =
                 |name: &str, bytes| Image { bytes, path: Some(format!("{name}_{number:03}.png")) };
-            let picture = render(mesh, None, &view.camera_from_object(), &self.intrinsics, &self.options);
+            let picture =
+                render(mesh, None, &view.camera_from_object(), &self.intrinsics, &self.options);
             if self.mask {
                 masks.push(image("mask", encode_mask(&picture)?));
             }

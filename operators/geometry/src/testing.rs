@@ -56,6 +56,24 @@ pub(crate) fn ball(radius: f32, rounds: usize) -> TriMesh {
     TriMesh { vertices, triangles }
 }
 
+/// A watertight torus about the y axis: `steps` times `steps` quads.
+pub(crate) fn torus(ring_radius: f32, tube_radius: f32, steps: u32) -> TriMesh {
+    let angle = |i: u32| i as f32 / steps as f32 * std::f32::consts::TAU;
+    let vertex = |i: u32, j: u32| {
+        let (around, along) = (angle(i).sin_cos(), angle(j).sin_cos());
+        let radius = ring_radius + tube_radius * along.1;
+        [radius * around.1, tube_radius * along.0, radius * around.0]
+    };
+    let all = || (0..steps).flat_map(|i| (0..steps).map(move |j| (i, j)));
+    let number = |i: u32, j: u32| i % steps * steps + j % steps;
+    let triangles = all().flat_map(|(i, j)| {
+        let (a, b) = (number(i, j), number(i, j + 1));
+        let (c, d) = (number(i + 1, j + 1), number(i + 1, j));
+        [[a, b, c], [a, c, d]]
+    });
+    TriMesh { vertices: all().map(|(i, j)| vertex(i, j)).collect(), triangles: triangles.collect() }
+}
+
 /// A folder of the real files, or `None`, said aloud, where they are not there.
 #[expect(clippy::disallowed_methods, reason = "a test may be told where real files lie")]
 pub(crate) fn realdata(folder: &str) -> Option<PathBuf> {

@@ -126,7 +126,11 @@ impl Kind for VoxelizeKind {
             None => Ok(Stage::Operator(Arc::new(Voxelize {
                 resolution: params.resolution as usize,
                 fill: params.fill.fill(),
-                fit: match params.fit { FitChoice::Binvox => Fit::Binvox, FitChoice::Centered => Fit::Centered, FitChoice::UnitCube => Fit::UnitCube },
+                fit: match params.fit {
+                    FitChoice::Binvox => Fit::Binvox,
+                    FitChoice::Centered => Fit::Centered,
+                    FitChoice::UnitCube => Fit::UnitCube,
+                },
             }))),
         }
     }

@@ -121,7 +121,8 @@ mod tests {
         keep_hidden(&walls.bits, &mut cells.bits, resolution);
         let grid = cells.pack([0.0; 3], [1.0; 3], voxflow_contract::Fill::Unknown);
         for cell in 0..resolution.pow(3) {
-            let at = [cell / resolution / resolution, cell / resolution % resolution, cell % resolution];
+            let at =
+                [cell / resolution / resolution, cell / resolution % resolution, cell % resolution];
             let is_hidden = (0..3).all(|axis| {
                 let wall_at = |i: usize| {
                     let mut at = at;

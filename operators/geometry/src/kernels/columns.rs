@@ -126,7 +126,8 @@ mod tests {
             let grid = columns.pack([0.0; 3], [1.0; 3], Fill::Surface);
             let is_in = |x, y, z| {
                 (x, y) == (resolution / 2, 0) && (first..=last).contains(&z)
-                    || resolution > 1 && (x, y, z) == (resolution - 1, resolution - 1, resolution - 1)
+                    || resolution > 1
+                        && (x, y, z) == (resolution - 1, resolution - 1, resolution - 1)
             };
             for cell in 0..resolution.pow(3).min(3_000_000) {
                 let (xy, z) = (cell / resolution, cell % resolution);

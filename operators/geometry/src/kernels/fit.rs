@@ -108,7 +108,8 @@ impl Fit {
 fn per_axis(bounds: &Bounds, share: f64, resolution: usize) -> Result<Frame, Fault> {
     let extents = bounds.extents();
     if let Some(axis) = extents.iter().position(|extent| *extent <= 0.0) {
-        let message = format!("the mesh is flat along {}; it cannot be stretched", b"xyz"[axis] as char);
+        let message =
+            format!("the mesh is flat along {}; it cannot be stretched", b"xyz"[axis] as char);
         return Err(Fault::new("degenerate", message));
     }
     let steps = (resolution.max(2) - 1) as f64;

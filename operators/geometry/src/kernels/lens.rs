@@ -121,9 +121,8 @@ impl LensLanes {
     pub(crate) fn new(lenses: &[Lens]) -> Self {
         let lane = |i: usize| &lenses[i.min(lenses.len() - 1)];
         let lanes = |get: &dyn Fn(&Lens) -> f32| f32x4::new(std::array::from_fn(|i| get(lane(i))));
-        let row = |i: usize| {
-            std::array::from_fn(|j| lanes(&|lens: &Lens| lens.rows[i][j].to_array()[0]))
-        };
+        let row =
+            |i: usize| std::array::from_fn(|j| lanes(&|lens: &Lens| lens.rows[i][j].to_array()[0]));
         let center = |i: usize| lanes(&|lens: &Lens| lens.center[i].to_array()[0]);
         let end = std::array::from_fn(|i| lane(i % LANES).size[i / LANES] as i16);
         Self {

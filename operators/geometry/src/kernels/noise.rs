@@ -31,7 +31,8 @@ impl Noise {
         for octave in 0..OCTAVES {
             let scale = self.cells * (1 << octave) as f32;
             let share = 1.0 / (1 << octave) as f32;
-            let layer = lattice(self.seed.wrapping_add(u64::from(octave)), point.map(|x| x * scale));
+            let layer =
+                lattice(self.seed.wrapping_add(u64::from(octave)), point.map(|x| x * scale));
             (0..3).for_each(|i| sum[i] += share * layer[i]);
             weight += share;
         }

@@ -75,7 +75,8 @@ fn sample(picture: &Picture, [u, v]: [f32; 2]) -> [f32; 3] {
         // Grey has one channel for all three.
         [0, 1, 2].map(|c| linear(picture.data[at + if channels < 3 { 0 } else { c }]))
     };
-    let mix = |a: [f32; 3], b: [f32; 3], share: f32| [0, 1, 2].map(|c| a[c] + share * (b[c] - a[c]));
+    let mix =
+        |a: [f32; 3], b: [f32; 3], share: f32| [0, 1, 2].map(|c| a[c] + share * (b[c] - a[c]));
     let top = mix(texel(first_x, first_y), texel(second_x, first_y), x);
     let bottom = mix(texel(first_x, second_y), texel(second_x, second_y), x);
     mix(top, bottom, y)

@@ -95,7 +95,8 @@ impl Raster {
         }
         self.touched.include(Area { left, right, top, bottom });
         let (first, end) = (left / GROUP, right.div_ceil(GROUP));
-        let is_narrow = end - first <= MAX_GROUPS && span(xs) <= MAX_NARROW && span(ys) <= MAX_NARROW;
+        let is_narrow =
+            end - first <= MAX_GROUPS && span(xs) <= MAX_NARROW && span(ys) <= MAX_NARROW;
         let column = if is_narrow { first * GROUP } else { left };
         let edges = Edges::new(&corners, area.signum(), column, top);
         if is_narrow {
@@ -114,9 +115,8 @@ impl Raster {
         nearness: &Nearness,
     ) {
         let lanes = i32x4::new([0, 1, 2, 3]);
-        let spread = |value: i64, step: i64| {
-            i32x4::splat(value as i32) + lanes * i32x4::splat(step as i32)
-        };
+        let spread =
+            |value: i64, step: i64| i32x4::splat(value as i32) + lanes * i32x4::splat(step as i32);
         let Edges { value, step_x, step_y } = edges;
         let mut rows =
             [spread(value[0], step_x[0]), spread(value[1], step_x[1]), spread(value[2], step_x[2])];

@@ -79,8 +79,7 @@ impl Rays {
                 (1.0 / dot(normal, self.fixed), minus(origin, a), [-z[0], -z[1], -z[2]])
             }
         };
-        let affine =
-            [dot(normal, u) * scale, dot(normal, v) * scale, dot(normal, origin) * scale];
+        let affine = [dot(normal, u) * scale, dot(normal, v) * scale, dot(normal, origin) * scale];
         let (low, high) = ends(nears);
         Nearness { affine, low, high }
     }

@@ -168,7 +168,10 @@ impl View {
         } else if self.faces == Faces::Both || doubled_area(&landed) < 0 {
             raster.draw(number, landed, || {
                 let [a, b, c] = corners;
-                self.rays.nearness([wider(a), wider(b), wider(c)], [landed[0].z, landed[1].z, landed[2].z])
+                self.rays.nearness(
+                    [wider(a), wider(b), wider(c)],
+                    [landed[0].z, landed[1].z, landed[2].z],
+                )
             });
         }
     }
@@ -181,9 +184,8 @@ impl View {
         for i in 2..count {
             let fan = [polygon[0], polygon[i - 1], polygon[i]];
             if self.faces == Faces::Both || doubled_area(&fan) < 0 {
-                raster.draw(number, fan, || {
-                    self.rays.nearness(corners, fan.map(|corner| corner.z))
-                });
+                raster
+                    .draw(number, fan, || self.rays.nearness(corners, fan.map(|corner| corner.z)));
             }
         }
     }

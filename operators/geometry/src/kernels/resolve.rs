@@ -84,7 +84,8 @@ fn resolve_row(
                 }
             }
         } else {
-            for ((pixel, (is_seen, number)), (u, v)) in pixels.iter_mut().zip(seen()).zip(centers()) {
+            for ((pixel, (is_seen, number)), (u, v)) in pixels.iter_mut().zip(seen()).zip(centers())
+            {
                 if is_seen {
                     *pixel = backdrop.lay(shader.color(number, u, v), 1, 1, *pixel);
                 }

@@ -48,11 +48,7 @@ struct Facet {
 }
 
 impl<'a> Shader<'a> {
-    pub(crate) fn new(
-        surface: Surface<'a>,
-        rays: Rays,
-        camera: Transform<Camera, Object>,
-    ) -> Self {
+    pub(crate) fn new(surface: Surface<'a>, rays: Rays, camera: Transform<Camera, Object>) -> Self {
         let facet = Facet {
             number: u32::MAX,
             sign: 1.0,
@@ -129,7 +125,8 @@ impl<'a> Shader<'a> {
         let sign = if self.rays.facing(normal, corners[0]) < 0.0 { -1.0 } else { 1.0 };
         let normal = [sign * normal[0], sign * normal[1], sign * normal[2]];
         let brightness = brightness(normal, self.to_light);
-        self.facet = Facet { number, sign, normal, brightness, grey: srgb(brightness), ..self.facet };
+        self.facet =
+            Facet { number, sign, normal, brightness, grey: srgb(brightness), ..self.facet };
         if !self.is_grey() {
             self.facet.weights = self.rays.weights(corners);
         }

@@ -10,7 +10,12 @@ use crate::kernels::separation::{cross, difference, mark_separated};
 use crate::kernels::simd::{Kernel, run_widest};
 
 /// Every cell that a triangle of the mesh touches, cells grown by `margin` on all sides.
-pub(crate) fn mark_surface(mesh: &TriMesh, resolution: usize, frame: &Frame, margin: f64) -> Columns {
+pub(crate) fn mark_surface(
+    mesh: &TriMesh,
+    resolution: usize,
+    frame: &Frame,
+    margin: f64,
+) -> Columns {
     run_widest(MarkSurface { mesh, resolution, frame, margin })
 }
 
@@ -34,8 +39,7 @@ impl Kernel for MarkSurface<'_> {
             block.gather(self.mesh, triangles, self.frame);
             ranges.find(&block, self.margin);
             for triangle in 0..triangles.len() {
-                let corners =
-                    [block.of(triangle, 0), block.of(triangle, 1), block.of(triangle, 2)];
+                let corners = [block.of(triangle, 0), block.of(triangle, 1), block.of(triangle, 2)];
                 marker.mark(&mut columns, &corners, ranges.of(triangle));
             }
         }
@@ -163,7 +167,8 @@ impl Marker {
             & self.z_of_x.fill(xs, zs, !(x_single || z_single), outline, x, z)
             & self.z_of_y.fill(ys, zs, !(y_single || z_single), outline, y, z);
         let is_flat = x_single || y_single || z_single;
-        let plane = if is_flat { Some(None) } else { Plane::new(&corners(along), margin, rounding) };
+        let plane =
+            if is_flat { Some(None) } else { Plane::new(&corners(along), margin, rounding) };
         match plane {
             Some(None) if is_sure => self.mark_columns(columns, ranges, |_, _, span| span),
             Some(Some(plane)) if is_sure => {
@@ -391,7 +396,6 @@ impl Plane {
 mod tests {
     use super::*;
     use voxflow_contract::{Fill, Random, VoxelGrid};
-
 
     /// The theorem as it stands in the paper: triangle moved to the box's centre, 13 axes, one cell.
     fn touches(cell: [usize; 3], corners: &[[f64; 3]; 3], margin: f64) -> bool {

@@ -205,7 +205,10 @@ mod tests {
                 [0; 3].map(|_: i32| corner(middle))
             })
             .collect();
-        TriMesh { vertices, triangles: (0..triangles).map(|i| [3 * i, 3 * i + 1, 3 * i + 2]).collect() }
+        TriMesh {
+            vertices,
+            triangles: (0..triangles).map(|i| [3 * i, 3 * i + 1, 3 * i + 2]).collect(),
+        }
     }
 
     #[test]
@@ -214,7 +217,8 @@ mod tests {
             [soup(300, 1), torus(0.3, 0.15, 20), testing::cuboid([-0.25; 3], [0.25, 0.5, 0.3])];
         for mesh in &meshes {
             for fill in Fill::ALL.iter().filter(|fill| **fill != Fill::Unknown) {
-                let grid = |mesh: &TriMesh| voxelize_mesh(mesh, 24, *fill, Fit::UnitCube).expect("a grid");
+                let grid =
+                    |mesh: &TriMesh| voxelize_mesh(mesh, 24, *fill, Fit::UnitCube).expect("a grid");
                 let expected = grid(mesh);
                 for seed in 0..3 {
                     assert_eq!(grid(&shuffled(mesh, seed)), expected, "{fill:?}");
@@ -227,7 +231,8 @@ mod tests {
     fn closed_meshes_have_one_inside() {
         for mesh in [testing::ball(0.45, 3), torus(0.3, 0.15, 40)] {
             for resolution in [31, 32, 70] {
-                let grid = |fill| voxelize_mesh(&mesh, resolution, fill, Fit::UnitCube).expect("one");
+                let grid =
+                    |fill| voxelize_mesh(&mesh, resolution, fill, Fit::UnitCube).expect("one");
                 let (parity, surface) = (grid(PARITY), grid(Fill::Surface));
                 assert_eq!(parity.bits(), grid(WINDING).bits());
                 // Cells that are inside or touched: what a flood leaves dry, and what hides itself.
@@ -243,7 +248,8 @@ mod tests {
     fn a_thin_surface_is_within_the_thick_one_and_lets_no_flood_in() {
         for mesh in [testing::ball(0.43, 3), torus(0.3, 0.15, 30)] {
             let grid = |fill| voxelize_mesh(&mesh, 40, fill, Fit::UnitCube).expect("a grid");
-            let (thin, thick, inside) = (grid(Fill::SurfaceThin), grid(Fill::Surface), grid(PARITY));
+            let (thin, thick, inside) =
+                (grid(Fill::SurfaceThin), grid(Fill::Surface), grid(PARITY));
             let bytes = thin.bits().iter().zip(thick.bits());
             assert!(bytes.clone().all(|(thin, thick)| thin & !thick == 0));
             assert!(thin.occupied() * 3 < thick.occupied() * 2);

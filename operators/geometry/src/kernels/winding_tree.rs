@@ -62,9 +62,8 @@ impl WindingTree {
         let along = |triangle: &Triangle| triangle[0][axis] + triangle[1][axis] + triangle[2][axis];
         // A whole order, with equal places put in the triangles' own: so the cut and every sum over
         // a half are always the same ones.
-        triangles.sort_unstable_by(|a, b| {
-            along(a).total_cmp(&along(b)).then_with(|| compare(a, b))
-        });
+        triangles
+            .sort_unstable_by(|a, b| along(a).total_cmp(&along(b)).then_with(|| compare(a, b)));
         self.add(range.start..middle);
         self.nodes[number].second_child = self.nodes.len();
         self.add(middle..range.end);
@@ -135,9 +134,8 @@ fn compare(a: &Triangle, b: &Triangle) -> Ordering {
 fn widest_axis(triangles: &[Triangle]) -> usize {
     let extent = |axis: usize| {
         let along = triangles.iter().map(|triangle| centroid(triangle)[axis]);
-        let (low, high) = along.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
-            (low.min(x), high.max(x))
-        });
+        let (low, high) = along
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
         high - low
     };
     let wider = |a: usize, b: usize| if extent(b) > extent(a) { b } else { a };
