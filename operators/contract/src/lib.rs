@@ -19,6 +19,7 @@ mod random;
 mod refusal;
 mod rows;
 mod schema;
+mod soft_grid;
 mod stage;
 pub mod tables;
 mod task;
@@ -35,9 +36,10 @@ pub use random::Random;
 pub use refusal::{Fault, Refusal, Refusals, refusal_batch};
 pub use rows::{
     appearance_of_row, appearance_values, key_values, map_rows, mesh_of_row, mesh_values,
-    voxels_of_row, voxels_values,
+    occupancy_of_row, occupancy_values, voxels_of_row, voxels_values,
 };
 pub use schema::{Column, ColumnType, DOC_KEY, ScalarType, Schema, TABLE_KEY, VERSION_KEY};
+pub use soft_grid::SoftGrid;
 pub use stage::{
     Committed, Entry, Keyed, MachineFault, Operator, OutputFile, SetupFault, Sink, Source,
 };

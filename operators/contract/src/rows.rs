@@ -4,6 +4,7 @@ use crate::batch::{Batch, BatchError};
 use crate::grid::{Fill, VoxelGrid};
 use crate::mesh::{Appearance, Material, TriMesh};
 use crate::refusal::{Fault, Refusals};
+use crate::soft_grid::SoftGrid;
 use crate::tables::KEY;
 use crate::values::{Image, Values};
 
@@ -138,5 +139,34 @@ pub fn voxels_values(resolution: usize, grids: &[VoxelGrid]) -> Vec<Values> {
         Values::tensors(&[3], all().map(|g| g.translation)),
         Values::tensors(&[3], all().map(|g| g.scale)),
         Values::numbers(all().map(|g| g.occupied() as u32).collect::<Vec<_>>()),
+    ]
+}
+
+/// The grid in the columns of the `occupancy` table of a row.
+///
+/// # Errors
+/// When the columns are missing, or the values are not as many as the resolution says.
+pub fn occupancy_of_row(batch: &Batch, row: usize) -> Result<SoftGrid, Fault> {
+    let resolution = batch.numbers::<u32>("occupancy_resolution")?[row] as usize;
+    let triple = |name: &str| -> Result<[f64; 3], BatchError> {
+        let values = batch.tensors::<f64>(name)?.value(row);
+        Ok([values[0], values[1], values[2]])
+    };
+    let (translation, scale) = (triple("occupancy_translation")?, triple("occupancy_scale")?);
+    let values = batch.tensors::<f32>("occupancy")?.value(row).to_vec();
+    let count = values.len();
+    SoftGrid::new(resolution, translation, scale, values).ok_or_else(|| {
+        Fault::new("occupancy", format!("{count} values are not those of a {resolution}^3 grid"))
+    })
+}
+
+/// The columns of the `occupancy` table, after the key, for grids of one resolution.
+pub fn occupancy_values(resolution: usize, grids: &[SoftGrid]) -> Vec<Values> {
+    let all = || grids.iter();
+    vec![
+        Values::tensors(&[resolution; 3], all().map(SoftGrid::values)),
+        Values::numbers(all().map(|g| g.resolution as u32).collect::<Vec<_>>()),
+        Values::tensors(&[3], all().map(|g| g.translation)),
+        Values::tensors(&[3], all().map(|g| g.scale)),
     ]
 }

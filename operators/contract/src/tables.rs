@@ -35,6 +35,12 @@ pub const ALL: &[Table] = &[
         schema: metric,
     },
     Table {
+        name: "occupancy",
+        summary: "A grid of soft occupancies per sample.",
+        schema: || occupancy(32),
+    },
+    Table { name: "points", summary: "Points on a sample's surface.", schema: points },
+    Table {
         name: "pose",
         summary: "Camera poses and intrinsics of a sample's views.",
         schema: pose,
@@ -237,6 +243,47 @@ pub fn voxels(resolution: usize) -> Schema {
     Schema::new("voxels", 2, keyed(columns))
 }
 
+/// `occupancy` v1: a grid of `resolution`^3 soft occupancies per sample.
+pub fn occupancy(resolution: usize) -> Schema {
+    let columns = vec![
+        Column::new(
+            "occupancy",
+            T::Tensor(S::Float32, vec![resolution; 3]),
+            "Share of each cell that is full, 0 to 1, x slowest, z fastest.",
+        )
+        .with("voxflow.axis_order", "xyz"),
+        Column::new("occupancy_resolution", T::UInt32, "Cells along each axis."),
+        Column::new(
+            "occupancy_translation",
+            T::Tensor(S::Float64, vec![3]),
+            "Minimum corner of the grid of occupancies in the mesh frame.",
+        ),
+        Column::new(
+            "occupancy_scale",
+            T::Tensor(S::Float64, vec![3]),
+            "Edge length of the grid of occupancies along each axis in the mesh frame.",
+        ),
+    ];
+    Schema::new("occupancy", 1, keyed(columns))
+}
+
+/// `points` v1: points on a sample's surface.
+pub fn points() -> Schema {
+    let columns = vec![
+        Column::new(
+            "points",
+            T::List(S::Float32),
+            "Positions x y z x y z ... on the surface, in the mesh frame.",
+        ),
+        Column::new(
+            "point_normals",
+            T::List(S::Float32),
+            "Unit normals x y z x y z ... of the triangles the points lie on; empty if not asked for.",
+        ),
+    ];
+    Schema::new("points", 1, keyed(columns))
+}
+
 /// `view` v1: the views of a sample, with the rig's numbers.
 pub fn view() -> Schema {
     let columns = vec![
@@ -368,7 +415,17 @@ mod tests {
     #[test]
     fn per_sample_tables_can_lie_side_by_side() {
         let mut seen = std::collections::BTreeSet::new();
-        for table in ["mesh", "mesh_stats", "pose", "sample", "split", "view", "voxels"] {
+        for table in [
+            "mesh",
+            "mesh_stats",
+            "occupancy",
+            "points",
+            "pose",
+            "sample",
+            "split",
+            "view",
+            "voxels",
+        ] {
             let schema = (find(table).expect("known").schema)();
             for column in schema.columns().iter().skip(KEY.len()) {
                 assert!(seen.insert(column.name.clone()), "{} twice", column.name);
