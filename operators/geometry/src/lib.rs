@@ -7,8 +7,16 @@
 //! **Invariant:** operators refuse a sample, they never panic on one.
 
 mod decode_mesh;
+mod dilate;
+mod downsample;
+mod downsample_mean;
+mod erode;
 mod extract_poses;
+mod grid_rows;
 mod kernels;
+mod largest_component;
+mod marching_cubes;
+mod marching_cubes_soft;
 mod mesh_stats;
 mod normalize;
 mod ranges;
@@ -20,13 +28,15 @@ mod tests;
 mod voxelize;
 
 pub use decode_mesh::{DecodeMeshKind, DecodeMeshParams};
+pub use dilate::{DilateKind, DilateParams};
+pub use downsample::{DownsampleKind, DownsampleParams};
+pub use downsample_mean::{DownsampleMeanKind, DownsampleMeanParams};
+pub use erode::{ErodeKind, ErodeParams};
 pub use extract_poses::{ExtractPosesKind, ExtractPosesParams};
-pub use kernels::{
-    BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, MAX_RESOLUTION, MeshStats, Noise,
-    Normalize, Outputs, Paint, Projection, RenderOptions, Renderer, Rendering, Rig, RigView, Scene,
-    Shading, Shot, Up, camera_from_object, fitting_distance, mesh_stats, normalize_mesh, render,
-    rig_views, voxelize_mesh,
-};
+pub use kernels::{BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION, MeshStats, Neighbours, Noise, Normalize, Outputs, Paint, Projection, RenderOptions, Renderer, Rendering, Rig, RigView, Scene, Shading, Shot, Up, camera_from_object, close, dilate, downsample, downsample_mean, erode, fitting_distance, largest_component, marching_cubes, marching_cubes_soft, mesh_stats, normalize_mesh, render, rig_views, voxelize_mesh};
+pub use largest_component::{LargestComponentKind, LargestComponentParams};
+pub use marching_cubes::{MarchingCubesKind, MarchingCubesParams};
+pub use marching_cubes_soft::{MarchingCubesSoftKind, MarchingCubesSoftParams};
 pub use mesh_stats::{MeshStatsKind, MeshStatsParams};
 pub use normalize::{NormalizeKind, NormalizeParams};
 pub use render_views::{RenderViewsKind, RenderViewsParams};
@@ -37,7 +47,14 @@ use voxflow_contract::Kind;
 /// Everything of this room that a pipeline can name, sorted by name.
 pub const ALL: &[&dyn Kind] = &[
     &DecodeMeshKind,
+    &DilateKind,
+    &DownsampleKind,
+    &DownsampleMeanKind,
+    &ErodeKind,
     &ExtractPosesKind,
+    &LargestComponentKind,
+    &MarchingCubesKind,
+    &MarchingCubesSoftKind,
     &MeshStatsKind,
     &NormalizeKind,
     &RenderViewsKind,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use voxflow_contract::{
-    Appearance, Batch, ContentHash, SourceFrame, Transform, TriMesh, Values, appearance_values,
-    mesh_values, tables,
+    Appearance, Batch, ContentHash, Fill, Random, SourceFrame, Transform, TriMesh, Values,
+    VoxelGrid, appearance_values, mesh_values, tables, voxels_values,
 };
 
 /// A watertight box of twelve triangles, counter-clockwise seen from outside.
@@ -74,6 +74,24 @@ pub(crate) fn torus(ring_radius: f32, tube_radius: f32, steps: u32) -> TriMesh {
     TriMesh { vertices: all().map(|(i, j)| vertex(i, j)).collect(), triangles: triangles.collect() }
 }
 
+/// All cells of a grid, in the order of their numbers.
+pub(crate) fn cells(resolution: usize) -> impl Iterator<Item = [usize; 3]> {
+    let d = resolution;
+    (0..d * d * d).map(move |cell| [cell / d / d, cell / d % d, cell % d])
+}
+
+/// A grid of cells that are each occupied with probability `density`.
+pub(crate) fn random_grid(resolution: usize, density: f64, seed: u64) -> VoxelGrid {
+    let mut random = Random::new(seed, &["grid", &resolution.to_string()]);
+    let mut grid = VoxelGrid::empty(resolution, [-0.5, 0.0, 2.0], [1.0, 1.5, 2.0], Fill::Surface);
+    for cell in 0..resolution.pow(3) {
+        if random.chance(density) {
+            grid.set_index(cell);
+        }
+    }
+    grid
+}
+
 /// A folder of the real files, or `None`, said aloud, where they are not there.
 #[expect(clippy::disallowed_methods, reason = "a test may be told where real files lie")]
 pub(crate) fn realdata(folder: &str) -> Option<PathBuf> {
@@ -108,4 +126,12 @@ pub(crate) fn mesh_batch(meshes: &[TriMesh]) -> Batch {
     values.push(Values::utf8(meshes.iter().map(|_| "")));
     values.extend(appearance_values(&vec![Appearance::default(); meshes.len()]));
     Batch::new(tables::mesh(), values).expect("a batch of meshes")
+}
+
+/// A batch of table `voxels` of grids of one resolution.
+pub(crate) fn voxels_batch(grids: &[VoxelGrid]) -> Batch {
+    let resolution = grids[0].resolution;
+    let mut values = keys(grids.len());
+    values.extend(voxels_values(resolution, grids));
+    Batch::new(tables::voxels(resolution), values).expect("a batch of grids")
 }
