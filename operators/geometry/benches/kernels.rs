@@ -9,13 +9,14 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use voxflow_contract::{Fill, Intrinsics, Random, SolidRule, TriMesh};
 use voxflow_formats::{MeshFormat, decode_mesh, encode_mesh};
 use voxflow_geometry::{
-    Fit, RenderOptions, Shading, camera_from_object, fitting_distance, render, voxelize_mesh,
+    Background, Fit, RenderOptions, Renderer, Scene, Shot, camera_from_object, fitting_distance,
+    voxelize_mesh,
 };
 
 fn main() {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     voxelize(&mut criterion, "voxelize_surface", Fill::Surface);
-    voxelize(&mut criterion, "voxelize_solid", Fill::Solid(SolidRule::OutsideFlood));
+    voxelize(&mut criterion, "voxelize_solid", Fill::Solid(SolidRule::Parity));
     render_views(&mut criterion);
     decode(&mut criterion);
     criterion.final_summary();
@@ -38,16 +39,25 @@ fn voxelize(criterion: &mut Criterion, name: &str, fill: Fill) {
 fn render_views(criterion: &mut Criterion) {
     let intrinsics = Intrinsics::from_fov_y_deg(40.0, 224, 224);
     let distance = fitting_distance(0.5 * 3f64.sqrt(), 40.0);
-    let options = RenderOptions { shading: Shading::Flat, antialias: 1, near: 0.02 };
-    let shoot = |mesh: &TriMesh, view: u32| {
-        let camera = camera_from_object(30.0 * f64::from(view), 30.0, distance);
-        render(mesh, &camera, &intrinsics, &options)
-    };
+    let options = RenderOptions::default();
+    let shots: Vec<Shot> = (0..12)
+        .map(|view| Shot {
+            camera_from_object: camera_from_object(30.0 * f64::from(view), 30.0, distance),
+            intrinsics,
+            background: Background::default(),
+        })
+        .collect();
+    let mut renderer = Renderer::default();
     let mut group = criterion.benchmark_group("render_12_views_224_px");
     for (shape, mesh) in shapes() {
         group.throughput(Throughput::Elements(12));
         group.bench_with_input(BenchmarkId::from_parameter(&shape), &mesh, |bencher, mesh| {
-            bencher.iter(|| (0..12).map(|view| shoot(black_box(mesh), view)).collect::<Vec<_>>());
+            let scene = Scene { mesh, paint: None };
+            bencher.iter(|| {
+                renderer.render(black_box(&scene), &shots, &options, |_, picture| {
+                    black_box(picture);
+                });
+            });
         });
     }
 }

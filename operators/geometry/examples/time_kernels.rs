@@ -17,8 +17,8 @@ use voxflow_contract::{Fill, Intrinsics, TriMesh, VoxelGrid};
 use voxflow_formats::npy::{self, NpyArray, NpyData};
 use voxflow_formats::{MeshFormat, binvox, decode_mesh};
 use voxflow_geometry::{
-    Fit, Normalize, RenderOptions, Rendering, Shading, Up, camera_from_object, fitting_distance,
-    normalize_mesh, render, voxelize_mesh,
+    Background, Fit, Normalize, RenderOptions, Renderer, Rendering, Scene, Shot, Up,
+    camera_from_object, fitting_distance, normalize_mesh, voxelize_mesh,
 };
 
 /// Full vertical angle of view of the cameras.
@@ -57,13 +57,21 @@ fn voxelized(mesh: &TriMesh, resolution: usize, fill: Fill) -> Result<VoxelGrid,
 
 /// As many views as wanted from 30 degrees above, even steps apart (12: the rig of MVCNN); one sample a pixel, flat
 /// shading, colour and depth.
-fn rendered(mesh: &TriMesh, views: u32, size: u32) -> Vec<Rendering> {
+fn rendered(renderer: &mut Renderer, mesh: &TriMesh, views: u32, size: u32) -> Vec<Rendering> {
     let intrinsics = Intrinsics::from_fov_y_deg(FOV_Y_DEG, size, size);
     let distance = fitting_distance(UNIT_CUBE_RADIUS, FOV_Y_DEG);
-    let options = RenderOptions { shading: Shading::Flat, antialias: 1, near: 0.01 * distance };
+    let options = RenderOptions { antialias: 1, near: 0.01 * distance, ..RenderOptions::default() };
     let azimuth_deg = |view: u32| 360.0 / f64::from(views) * f64::from(view);
-    let camera = |view| camera_from_object(azimuth_deg(view), ELEVATION_DEG, distance);
-    (0..views).map(|view| render(mesh, &camera(view), &intrinsics, &options)).collect()
+    let shot = |view| Shot {
+        camera_from_object: camera_from_object(azimuth_deg(view), ELEVATION_DEG, distance),
+        intrinsics,
+        background: Background::default(),
+    };
+    let shots: Vec<Shot> = (0..views).map(shot).collect();
+    let mut pictures = Vec::with_capacity(shots.len());
+    let scene = Scene { mesh, paint: None };
+    renderer.render(&scene, &shots, &options, |_, picture| pictures.push(std::mem::take(picture)));
+    pictures
 }
 
 /// What to time.
@@ -172,8 +180,8 @@ fn measure(request: &Request, file: &Path) -> Result<String, String> {
             (seconds, mesh.vertices.len())
         }
         Op::Render => {
-            let mesh = normalized(&source)?;
-            let work = || Ok(rendered(&mesh, request.views, request.size));
+            let (mesh, mut renderer) = (normalized(&source)?, Renderer::default());
+            let work = || Ok(rendered(&mut renderer, &mesh, request.views, request.size));
             let (seconds, views) = timed(repeats, work)?;
             folder.map_or(Ok(()), |folder| dump_views(folder, &mesh, &views))?;
             (seconds, views.iter().map(covered).sum())
@@ -251,7 +259,8 @@ fn dump_views(folder: &Path, mesh: &TriMesh, views: &[Rendering]) -> Result<(), 
 fn dump_grid(folder: &Path, mesh: &TriMesh, grid: &VoxelGrid) -> Result<(), String> {
     dump_mesh(folder, mesh)?;
     write(&folder.join("grid.npy"), &npy::encode(&npy::from_grid(grid)))?;
-    write(&folder.join("grid.binvox"), &binvox::encode(grid))
+    let binvox = binvox::encode(grid).map_err(|error| error.to_string())?;
+    write(&folder.join("grid.binvox"), &binvox)
 }
 
 /// The normalised mesh, so that others work on the very same numbers.

@@ -33,7 +33,13 @@ pub use downsample::{DownsampleKind, DownsampleParams};
 pub use downsample_mean::{DownsampleMeanKind, DownsampleMeanParams};
 pub use erode::{ErodeKind, ErodeParams};
 pub use extract_poses::{ExtractPosesKind, ExtractPosesParams};
-pub use kernels::{BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION, MeshStats, Neighbours, Noise, Normalize, Outputs, Paint, Projection, RenderOptions, Renderer, Rendering, Rig, RigView, Scene, Shading, Shot, Up, camera_from_object, close, dilate, downsample, downsample_mean, erode, fitting_distance, largest_component, marching_cubes, marching_cubes_soft, mesh_stats, normalize_mesh, render, rig_views, voxelize_mesh};
+pub use kernels::{
+    BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION,
+    MeshStats, Neighbours, Noise, Normalize, Outputs, Paint, Projection, RenderOptions, Renderer,
+    Rendering, Rig, RigView, Scene, Shading, Shot, Up, camera_from_object, close, dilate,
+    downsample, downsample_mean, erode, fitting_distance, largest_component, marching_cubes,
+    marching_cubes_soft, mesh_stats, normalize_mesh, render, rig_views, voxelize_mesh,
+};
 pub use largest_component::{LargestComponentKind, LargestComponentParams};
 pub use marching_cubes::{MarchingCubesKind, MarchingCubesParams};
 pub use marching_cubes_soft::{MarchingCubesSoftKind, MarchingCubesSoftParams};
