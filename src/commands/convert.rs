@@ -4,7 +4,10 @@ use std::path::Path;
 
 use voxflow_contract::{Fill, SolidRule, VoxelGrid};
 use voxflow_formats::npy::{NpyArray, NpyData};
-use voxflow_formats::{DecodedMesh, MeshFormat, binvox, decode_mesh, encode_mesh, npy};
+use voxflow_formats::{
+    DecodedMesh, MeshFormat, Sidecar, binvox, decode_mesh_with, encode_mesh_with, gather_sidecars,
+    npy,
+};
 use voxflow_geometry::{Fit, voxelize_mesh};
 
 use crate::cli::{ConvertArgs, FillChoice, FitChoice};
@@ -19,10 +22,10 @@ pub fn convert(args: &ConvertArgs) -> Result<(), Error> {
     let (from, to) = (Form::of("IN", &args.input)?, Form::of("OUT", &args.output)?);
     let (bytes, done) = match (from, to) {
         (Form::Mesh(_), Form::Mesh(format)) => {
-            let mesh = read_mesh(&args.input)?.mesh;
+            let DecodedMesh { mesh, appearance, .. } = read_mesh(&args.input)?;
             let (vertices, triangles) = (mesh.vertices.len(), mesh.triangles.len());
             let done = format!("{vertices} vertices, {triangles} triangles");
-            (encode_mesh(format, &mesh), done)
+            (encode_mesh_with(format, &mesh, &appearance), done)
         }
         (Form::Mesh(_), grid_form) => encode_grid(args, grid_form, &voxelize(args)?)?,
         (_, Form::Mesh(_)) => {
@@ -59,7 +62,7 @@ impl Form {
     }
 }
 
-/// Reads a mesh of any format.
+/// Reads a mesh of any format, with the libraries and textures that it names and that are there.
 ///
 /// # Errors
 /// When the extension is none of a mesh, the file cannot be read, or is not of its format.
@@ -67,8 +70,25 @@ pub fn read_mesh(path: &Path) -> Result<DecodedMesh, Error> {
     let Form::Mesh(format) = Form::of("IN", path)? else {
         return Err(Error::argument("IN", format!("this is no mesh: {}", path.display()), ""));
     };
-    let bytes = read(path)?;
-    decode_mesh(format, &bytes).map_err(|e| Error::input("decode", path, e))
+    decode_mesh_file(path, format, &read(path)?)
+}
+
+/// The mesh that a file holds, with the libraries and textures that lie where it says.
+///
+/// # Errors
+/// When the bytes are not of the format.
+pub fn decode_mesh_file(
+    path: &Path,
+    format: MeshFormat,
+    bytes: &[u8],
+) -> Result<DecodedMesh, Error> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let found = gather_sidecars(format, bytes, &mut |name| {
+        let path = folder.join(name);
+        path.is_file().then(|| std::fs::read(&path).ok()).flatten()
+    });
+    let sidecars: Vec<_> = found.iter().map(|(name, bytes)| Sidecar { name, bytes }).collect();
+    decode_mesh_with(format, bytes, &sidecars).map_err(|e| Error::input("decode", path, e))
 }
 
 /// Reads a file whole.

@@ -26,6 +26,7 @@ pub mod parquet;
 pub mod picture;
 mod ply;
 mod ply_header;
+mod ply_pictures;
 mod ply_rows;
 mod ply_write;
 mod quick_lines;

@@ -230,6 +230,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn both_ways_agree(value in any::<f64>(), small in -1e4..1e4_f64, places in 0_usize..17) {
             check(&format!("{small:.places$}"), false);

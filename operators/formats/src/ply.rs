@@ -7,21 +7,19 @@
 //! rest is passed over. Coordinates of type `double` are rounded to `f32`. A comment `TextureFile`
 //! names the picture that texture coordinates are of.
 
-use std::collections::{BTreeMap, HashMap};
-
-use voxflow_contract::{Appearance, Image, Material, TriMesh};
+use voxflow_contract::{Appearance, Material, TriMesh};
 
 use crate::colors::{ColorNumbers, FaceColors};
 use crate::error::FormatError;
 use crate::mesh_format::DecodedMesh;
 use crate::normals::units;
-use crate::obj_look::Misses;
 use crate::ply_header::{Element, Encoding, Header, Property, Scalar};
+use crate::ply_pictures::{paint, read_pictures};
 use crate::ply_rows::{Body, FixedRows, Slots, quick_text_row};
 use crate::quick_lines;
 use crate::quirks::Quirks;
 use crate::scan::{Scanner, bounded};
-use crate::sidecars::{Sidecar, SidecarIndex, is_picture};
+use crate::sidecars::Sidecar;
 
 /// Reads a PLY file; `sidecars` are its pictures, where they were looked for.
 ///
@@ -529,56 +527,6 @@ fn color(row: &[f32], scalar: Option<Scalar>, alpha: Option<Scalar>) -> [f32; 4]
 
 fn finite_or_0(number: f32) -> f32 {
     if number.is_finite() { number } else { 0.0 }
-}
-
-/// The pictures of a file: for each that it names, its number among `images`.
-fn read_pictures(
-    names: &[String],
-    sidecars: &[Sidecar<'_>],
-    images: &mut Vec<Image>,
-    quirks: &mut Vec<String>,
-) -> Vec<Option<u32>> {
-    let (index, mut misses) = (SidecarIndex::of(sidecars), Misses::default());
-    let mut read = |name: &String| {
-        let Some(sidecar) = index.find(name) else {
-            misses.note("texture not found", name);
-            return None;
-        };
-        if !is_picture(sidecar.bytes) {
-            misses.note("texture that is neither PNG nor JPEG", name);
-            return None;
-        }
-        let Sidecar { name, bytes } = sidecar;
-        images.push(Image { bytes: bytes.to_vec(), path: Some(name.to_owned()) });
-        Some(images.len() as u32 - 1)
-    };
-    let mut numbers: BTreeMap<&String, Option<u32>> = BTreeMap::new();
-    let pictures = names.iter().map(|name| *numbers.entry(name).or_insert_with(|| read(name)));
-    let pictures = pictures.collect();
-    quirks.extend(misses.into_fragments());
-    pictures
-}
-
-/// Gives the triangles the pictures they name, each pair of colour and picture being a material.
-fn paint(look: &mut Appearance, textures: &[u32], pictures: &[Option<u32>]) {
-    if pictures.iter().all(Option::is_none) {
-        return;
-    }
-    let mut numbers: HashMap<(u32, Option<u32>), u32> = HashMap::new();
-    let colors = std::mem::take(&mut look.materials);
-    let painted = std::mem::take(&mut look.triangle_materials);
-    look.triangle_materials.reserve(textures.len());
-    for (triangle, texture) in textures.iter().enumerate() {
-        let color = painted.get(triangle).copied().unwrap_or(Material::NONE);
-        let texture = pictures.get(*texture as usize).copied().flatten();
-        let next = look.materials.len() as u32;
-        let number = *numbers.entry((color, texture)).or_insert(next);
-        if number == next {
-            let color = colors.get(color as usize).map_or([255; 4], |material| material.color);
-            look.materials.push(Material { color, texture });
-        }
-        look.triangle_materials.push(number);
-    }
 }
 
 #[cfg(test)]

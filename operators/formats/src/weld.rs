@@ -170,6 +170,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn as_a_map_says(
             corners in proptest::collection::vec(([0_i8..6, 0_i8..6, 0_i8..6], 1_u8..3), 0..700),

@@ -9,7 +9,7 @@ use voxflow_contract::{
     SourceFrame, Stage, Transform, Values, appearance_values, key_values, map_rows, mesh_values,
     tables,
 };
-use voxflow_formats::{DecodedMesh, MeshFormat};
+use voxflow_formats::{DecodedMesh, MeshFormat, Sidecar};
 
 use crate::kernels::check_mesh;
 
@@ -41,6 +41,9 @@ impl Kind for DecodeMeshKind {
          The reader is chosen by the column `format`, the file's extension. Polygons are cut into \
          triangle fans. What the format does not allow but can be got over stands in `quirks`, \
          separated by `; `.\n\n\
+         Colours, normals and texture coordinates are taken over as the file has them; materials and \
+         textures of an OBJ and textures of a PLY where `sidecars` holds them. A file that is named and \
+         not among the sidecars is a quirk, unless there are none at all.\n\n\
          Refused are unknown formats (`unknown_format`), files that break off or make no sense (the \
          codes of the readers, with the byte offset), coordinates that are not finite \
          (`invalid_mesh`), and files without triangles (`no_triangles`), unless `allow_points` is \
@@ -49,7 +52,7 @@ impl Kind for DecodeMeshKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn inputs(&self) -> Inputs {
@@ -85,8 +88,14 @@ impl Operator for DecodeMesh {
 
     fn apply(&self, batch: &Batch, refusals: &mut Refusals) -> Result<Batch, Fault> {
         let (formats, bytes) = (batch.utf8("format")?, batch.binary("bytes")?);
+        let sidecars = batch.images("sidecars")?;
         let (kept, decoded) = map_rows(batch.rows(), refusals, |row| {
-            self.decode(formats.value(row), bytes.value(row))
+            let named = |index| {
+                let name = sidecars.path(row, index)?;
+                Some(Sidecar { name, bytes: sidecars.bytes(row, index) })
+            };
+            let sidecars: Vec<_> = (0..sidecars.count(row)).filter_map(named).collect();
+            self.decode(formats.value(row), bytes.value(row), &sidecars)
         });
         let quirks: Vec<_> = decoded.iter().map(|mesh| mesh.quirks.join("; ")).collect();
         let (meshes, looks): (Vec<_>, Vec<_>) =
@@ -102,9 +111,18 @@ impl Operator for DecodeMesh {
 }
 
 impl DecodeMesh {
-    fn decode(&self, format: &str, bytes: &[u8]) -> Result<DecodedMesh, Fault> {
+    fn decode(
+        &self,
+        format: &str,
+        bytes: &[u8],
+        sidecars: &[Sidecar<'_>],
+    ) -> Result<DecodedMesh, Fault> {
         let format = MeshFormat::from_extension(format).ok_or_else(|| unknown_format(format))?;
-        let decoded = voxflow_formats::decode_mesh(format, bytes)?;
+        let decoded = if sidecars.is_empty() {
+            voxflow_formats::decode_mesh(format, bytes)?
+        } else {
+            voxflow_formats::decode_mesh_with(format, bytes, sidecars)?
+        };
         check_mesh(&decoded.mesh)?;
         if decoded.mesh.triangles.is_empty() && !self.allow_points {
             let count = decoded.mesh.vertices.len();
@@ -128,14 +146,22 @@ fn unknown_format(format: &str) -> Fault {
 mod tests {
     use super::*;
     use crate::testing;
-    use voxflow_contract::{TriMesh, mesh_of_row};
+    use voxflow_contract::{Image, TriMesh, appearance_of_row, mesh_of_row};
 
     fn run(allow_points: bool, files: &[(&str, &[u8])]) -> (Batch, Vec<(usize, Fault)>) {
+        run_with(allow_points, files, &vec![vec![]; files.len()])
+    }
+
+    fn run_with(
+        allow_points: bool,
+        files: &[(&str, &[u8])],
+        sidecars: &[Vec<Image>],
+    ) -> (Batch, Vec<(usize, Fault)>) {
         let mut values = testing::keys(files.len());
         values.push(Values::utf8(files.iter().map(|_| "path")));
         values.push(Values::utf8(files.iter().map(|file| file.0)));
         values.push(Values::binary(files.iter().map(|file| file.1)));
-        values.push(Values::images(&vec![vec![]; files.len()]));
+        values.push(Values::images(sidecars));
         let batch = Batch::new(tables::sample(), values).expect("a batch");
         let mut refusals = Refusals::default();
         let output = DecodeMesh { allow_points }.apply(&batch, &mut refusals).expect("a batch");
@@ -159,6 +185,21 @@ mod tests {
         let codes: Vec<_> = refused.iter().map(|(row, fault)| (*row, fault.code)).collect();
         assert_eq!(codes, [(1, "unknown_format"), (3, "no_triangles")]);
         assert_eq!(refused[0].1.message, "no reader for `fbx` (there are: obj, off, ply, stl)");
+    }
+
+    #[test]
+    fn looks_and_sidecars_are_passed_on() {
+        let obj = b"mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl a\nf 1 2 3\n";
+        let library = b"newmtl a\nKd 1 0 0\nmap_Kd gone.png\n".to_vec();
+        let library = Image { bytes: library, path: Some("a.mtl".to_owned()) };
+        let (output, _) = run_with(false, &[("obj", obj), ("obj", obj)], &[vec![library], vec![]]);
+        let look = appearance_of_row(&output, 0).expect("a look");
+        assert_eq!((look.materials.len(), look.triangle_materials), (1, vec![0]));
+        assert_eq!(look.materials[0].color, [255, 0, 0, 255]);
+        let quirks = output.utf8("quirks").expect("quirks");
+        assert_eq!(quirks.value(0), "texture not found: gone.png");
+        assert!(appearance_of_row(&output, 1).expect("a look").is_empty());
+        assert_eq!(quirks.value(1), "");
     }
 
     #[test]

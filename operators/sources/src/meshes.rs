@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::Read;
+use std::path::Component::Normal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -10,10 +11,10 @@ use std::time::UNIX_EPOCH;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, ContentHash, Entry, Fault, Inputs, Kind, ParamError, Params, Refusals,
-    SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
+    Batch, BuildContext, ContentHash, Entry, Fault, Image, Inputs, Kind, ParamError, Params,
+    Refusals, SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
 };
-use voxflow_formats::MeshFormat;
+use voxflow_formats::{MeshFormat, gather_sidecars};
 use walkdir::{DirEntry, WalkDir};
 
 /// Parameters of `meshes`.
@@ -28,7 +29,13 @@ pub struct MeshesParams {
     /// Files of more bytes are refused.
     #[serde(default = "default_max_bytes")]
     pub max_bytes: u64,
+    /// Whether the files that a mesh file names, material libraries and textures, are read too.
+    #[serde(default)]
+    pub materials: bool,
 }
+
+/// Bytes of all sidecars of a sample: a column of a batch holds less than 2^31.
+const MOST_SIDECAR_BYTES: u64 = 32 << 20;
 
 fn default_extensions() -> Vec<String> {
     MeshFormat::ALL.iter().map(|format| format.extension().to_owned()).collect()
@@ -63,7 +70,14 @@ impl Kind for MeshesKind {
          Refused, file by file: `too_large` above `max_bytes`; `unreadable` when the file vanished, \
          is a broken link or may not be read; `changed` when size or time of modification are not \
          what they were when the folder was listed, or change during reading.\n\n\
-         Cost: one directory walk, then one read a file; a file lies in memory as a whole."
+         With `materials`, the libraries and textures that a file names (`mtllib`, `map_Kd`, `comment \
+         TextureFile`) go along in `sidecars`, and `content` covers them. They are looked for below the \
+         folder of the mesh file, or beside it where `..` stays in `root`; names of other places, \
+         missing files, and what would be more than `max_bytes` or 32 MiB for one sample are left out, \
+         which `decode_mesh` notes in `quirks`. A library that changes alone is not noticed before a \
+         run.\n\n\
+         Cost: one directory walk, then one read a file, with `materials` two; a file lies in \
+         memory as a whole."
     }
 
     fn version(&self) -> u32 {
@@ -99,8 +113,8 @@ impl Kind for MeshesKind {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let MeshesParams { root, max_bytes, .. } = params;
-        Ok(Stage::Source(Arc::new(Meshes { root, formats, max_bytes })))
+        let MeshesParams { root, max_bytes, materials, .. } = params;
+        Ok(Stage::Source(Arc::new(Meshes { root, formats, max_bytes, materials })))
     }
 }
 
@@ -127,6 +141,7 @@ struct Meshes {
     root: PathBuf,
     formats: Vec<MeshFormat>,
     max_bytes: u64,
+    materials: bool,
 }
 
 /// A mesh file as the walk met it.
@@ -144,10 +159,11 @@ impl Source for Meshes {
 
     fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
         self.check_root()?;
-        let found = self.walk()?;
+        let mut found = self.walk()?;
         if found.is_empty() {
             return Err(self.nothing_found());
         }
+        found.iter_mut().for_each(|file| file.bytes += self.sidecar_bytes(file));
         let root_class = self.root_class();
         let ids = unique_ids(found.iter().map(|file| file.path.as_str()));
         let mut entries = found
@@ -159,7 +175,12 @@ impl Source for Meshes {
     }
 
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
-        let (kept, files) = map_rows(entries.len(), refusals, |row| self.read(&entries[row]));
+        let (kept, files) = map_rows(entries.len(), refusals, |row| {
+            let bytes = self.read(&entries[row])?;
+            let sidecars = self.sidecars(&entries[row], &bytes);
+            Ok((bytes, sidecars))
+        });
+        let (files, sidecars): (Vec<_>, Vec<_>) = files.into_iter().unzip();
         let kept: Vec<&Entry> = kept.into_iter().map(|row| &entries[row]).collect();
         let paths = || kept.iter().map(|entry| entry.path.as_deref().unwrap_or_default());
         let values = vec![
@@ -167,15 +188,49 @@ impl Source for Meshes {
             Values::utf8(kept.iter().map(|entry| &entry.category)),
             Values::fixed_binary(
                 ContentHash::LEN,
-                files.iter().map(|bytes| *ContentHash::of(bytes).as_bytes()),
+                files.iter().zip(&sidecars).map(|(bytes, all)| *content(bytes, all).as_bytes()),
             ),
             Values::utf8(paths()),
             Values::utf8(paths().map(|path| split_extension(path).1.to_ascii_lowercase())),
             Values::binary(&files),
-            Values::images(&vec![vec![]; files.len()]),
+            Values::images(&sidecars),
         ];
         Ok(Batch::new(tables::sample(), values)?)
     }
+}
+
+/// The hash of a file; with sidecars, of the hashes of all of them and of their names.
+fn content(bytes: &[u8], sidecars: &[Image]) -> ContentHash {
+    if sidecars.is_empty() {
+        return ContentHash::of(bytes);
+    }
+    let mut all = ContentHash::of(bytes).as_bytes().to_vec();
+    for sidecar in sidecars {
+        let name = sidecar.path.as_deref().unwrap_or_default();
+        all.extend_from_slice(&(name.len() as u64).to_le_bytes());
+        all.extend_from_slice(name.as_bytes());
+        all.extend_from_slice(ContentHash::of(&sidecar.bytes).as_bytes());
+    }
+    ContentHash::of(&all)
+}
+
+/// The path, relative to the root and with forward slashes, of the file that a mesh file at `mesh`
+/// names; `None` when it would lie outside the root.
+fn sidecar_path(mesh: &str, name: &str) -> Option<String> {
+    if name.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = mesh.split('/').collect();
+    parts.pop();
+    for part in name.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            _ => parts.push(part),
+        }
+    }
+    let is_plain = |part: &&str| Path::new(part).components().all(|c| matches!(c, Normal(_)));
+    parts.iter().all(is_plain).then(|| parts.join("/"))
 }
 
 fn entry(id: &str, file: Found, root_class: &str) -> Result<Entry, SetupFault> {
@@ -313,6 +368,49 @@ impl Meshes {
         Ok(bytes)
     }
 
+    /// The files that a mesh file names, as far as they are there and small enough.
+    fn sidecars(&self, entry: &Entry, bytes: &[u8]) -> Vec<Image> {
+        let path = entry.path.as_deref().unwrap_or_default();
+        let format = MeshFormat::from_extension(split_extension(path).1);
+        let Some(format) = format.filter(|_| self.materials) else { return Vec::new() };
+        let mut left = self.max_bytes.min(MOST_SIDECAR_BYTES);
+        let found = gather_sidecars(format, bytes, &mut |name| {
+            let bytes = self.read_sidecar(&sidecar_path(path, name)?, left)?;
+            left -= bytes.len() as u64;
+            Some(bytes)
+        });
+        found.into_iter().map(|(name, bytes)| Image { bytes, path: Some(name) }).collect()
+    }
+
+    /// Bytes of the files that a mesh file names: how much of them goes into memory at once depends on
+    /// it. Of those only libraries are opened, which name more.
+    fn sidecar_bytes(&self, file: &Found) -> u64 {
+        let format = MeshFormat::from_extension(split_extension(&file.path).1);
+        let Some(format) = format.filter(|_| self.materials) else { return 0 };
+        let bytes = self.read_sidecar(&file.path, self.max_bytes).unwrap_or_default();
+        let (mut sum, most) = (0, self.max_bytes.min(MOST_SIDECAR_BYTES));
+        gather_sidecars(format, &bytes, &mut |name| {
+            let path = sidecar_path(&file.path, name)?;
+            let metadata = fs::metadata(self.root.join(&path)).ok()?;
+            sum += metadata.len().min(most);
+            let is_picture = !path.to_ascii_lowercase().ends_with(".mtl");
+            if is_picture { Some(Vec::new()) } else { self.read_sidecar(&path, most) }
+        });
+        sum.min(most)
+    }
+
+    /// A file of at most `limit` bytes.
+    fn read_sidecar(&self, relative: &str, limit: u64) -> Option<Vec<u8>> {
+        let path = self.root.join(relative);
+        // A pipe, which would never end, is no file; nor is a folder.
+        let is_small = |metadata: &Metadata| metadata.is_file() && metadata.len() <= limit;
+        fs::metadata(&path).ok().filter(is_small)?;
+        let mut bytes = Vec::new();
+        let file = File::open(&path).ok()?;
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).ok()?;
+        (bytes.len() as u64 <= limit).then_some(bytes)
+    }
+
     /// Whether a file is still what it was when it was listed, and not too large.
     fn check(&self, entry: &Entry, metadata: &Metadata) -> Result<(), Fault> {
         let (bytes, limit) = (metadata.len(), self.max_bytes);
@@ -433,6 +531,46 @@ mod tests {
         let content = batch.fixed_binary("content").expect("contents").value(1);
         assert_eq!(content, ContentHash::of(b"chair/b.off").as_bytes());
         assert_eq!(entries[1].bytes, 11);
+    }
+
+    #[test]
+    fn sidecars_are_read_when_asked_for() {
+        let root = folder(&["c/m/t.png", "c/big.png", "out.mtl"]);
+        let write = |path: &str, text: &str| fs::write(root.path().join(path), text);
+        write("c/a.obj", "mtllib m/a.mtl\nmtllib ../out.mtl\nmtllib ../../x.mtl gone\n")
+            .expect("writable");
+        write("c/m/a.mtl", "newmtl a\nmap_Kd t.png\nnewmtl b\nmap_Kd ..\\big.png\n")
+            .expect("writable");
+        fs::write(root.path().join("c/big.png"), [0; 101]).expect("writable");
+        let open = |materials: bool| {
+            let params = json!({"root": root.path(), "max_bytes": 100, "materials": materials});
+            let source = build(params).expect("good");
+            let entries = source.scan().expect("a scan");
+            let sizes: Vec<_> = entries.iter().map(|entry| entry.bytes).collect();
+            assert_eq!(sizes, if materials { [57 + 100] } else { [57] }, "max_bytes of sidecars");
+            source.open(&entries, &mut Refusals::default()).expect("a batch")
+        };
+        let (with, without) = (open(true), open(false));
+        let sidecars = with.images("sidecars").expect("sidecars");
+        let names: Vec<_> = (0..sidecars.count(0)).filter_map(|i| sidecars.path(0, i)).collect();
+        assert_eq!(names, ["m/a.mtl", "../out.mtl", "m/t.png"]);
+        assert_eq!(sidecars.bytes(0, 2), b"c/m/t.png");
+        assert_eq!(without.images("sidecars").expect("sidecars").count(0), 0);
+        let content =
+            |batch: &Batch| batch.fixed_binary("content").expect("contents").value(0).to_vec();
+        let before = content(&with);
+        assert_ne!(before, content(&without));
+        write("c/m/t.png", "other").expect("writable");
+        assert_ne!(before, content(&open(true)));
+    }
+
+    #[test]
+    fn sidecars_lie_below_the_root() {
+        let path = |name: &str| sidecar_path("c/d/a.obj", name);
+        assert_eq!(path("m/./b.mtl").as_deref(), Some("c/d/m/b.mtl"));
+        assert_eq!(path("../../b.mtl").as_deref(), Some("b.mtl"));
+        assert_eq!(path("../../../d/b.mtl"), None);
+        assert_eq!(path("/etc/passwd"), None);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use voxflow_contract::{Fill, TriMesh};
-use voxflow_formats::{MeshFormat, decode_mesh};
+use voxflow_formats::MeshFormat;
 use voxflow_geometry::{Fit, voxelize_mesh};
 
 use super::facts::Facts;
-use crate::commands::convert::read;
+use crate::commands::convert::{decode_mesh_file, read};
 use crate::error::Error;
 use crate::terminal_picture;
 
@@ -18,7 +18,7 @@ const PICTURE_RESOLUTION: usize = 24;
 /// Looks at a mesh file.
 pub(super) fn mesh(path: &Path, format: MeshFormat) -> Result<Facts, Error> {
     let bytes = read(path)?;
-    let decoded = decode_mesh(format, &bytes).map_err(|e| Error::input("decode", path, e))?;
+    let decoded = decode_mesh_file(path, format, &bytes)?;
     let mesh = &decoded.mesh;
     let mut facts = Facts::new(if mesh.triangles.is_empty() { "point cloud" } else { "mesh" });
     facts.add("format", format.extension());
