@@ -106,7 +106,10 @@ struct Marker {
 
 impl Marker {
     fn new(resolution: usize, margin: f64) -> Self {
-        let intervals = || Intervals { first: vec![0.0; resolution], last: vec![0.0; resolution] };
+        let intervals = || Intervals {
+            first: vec![[0.0; LANES]; resolution.div_ceil(LANES)],
+            last: vec![[0.0; LANES]; resolution.div_ceil(LANES)],
+        };
         Self {
             resolution: resolution as f64,
             margin,
@@ -168,34 +171,25 @@ impl Marker {
             & self.z_of_y.fill(ys, zs, !(y_single || z_single), outline, y, z);
         let is_flat = x_single || y_single || z_single;
         let plane =
-            if is_flat { Some(None) } else { Plane::new(&corners(along), margin, rounding) };
-        match plane {
-            Some(None) if is_sure => self.mark_columns(columns, ranges, |_, _, span| span),
-            Some(Some(plane)) if is_sure => {
-                self.mark_columns(columns, ranges, |x, y, span| plane.clip(x, y, span));
-            }
-            _ => mark_separated(columns, &corners(along), self.margin, ranges),
+            if is_flat { Plane::IDLE } else { Plane::new(&corners(along), margin, rounding) };
+        if is_sure && plane.band.is_sure() {
+            self.mark_columns(columns, xs, ys, &plane);
+        } else {
+            mark_separated(columns, &corners(along), self.margin, ranges);
         }
     }
 
-    /// Marks in each column what the three projections and `clip` leave.
+    /// Marks in each column what the three projections and the plane leave.
     #[inline(always)]
-    fn mark_columns(
-        &self,
-        columns: &mut Columns,
-        [xs, _, _]: [CellRange; 3],
-        clip: impl Fn(f64, f64, CellRange) -> CellRange,
-    ) {
+    fn mark_columns(&self, columns: &mut Columns, xs: CellRange, ys: CellRange, plane: &Plane) {
+        let (first_x, first_y) = (xs.cells().start, ys.cells().start);
         for x in xs.cells() {
-            let (ys, zs) = (self.y_of_x.at(x), self.z_of_x.at(x));
-            for y in ys.cells() {
-                let span = zs.and(self.z_of_y.at(y));
-                if span.is_empty() {
-                    continue;
-                }
-                let span = clip(x as f64, y as f64, span);
-                if !span.is_empty() {
-                    let cells = span.cells();
+            let zs = self.z_of_x.at(x - first_x);
+            for y in self.y_of_x.at(x - first_x).cells() {
+                let span = zs.and(self.z_of_y.at(y - first_y));
+                let left = plane.clip(x as f64, y as f64, span);
+                if !span.is_empty() && !left.is_empty() {
+                    let cells = left.cells();
                     columns.set_span(x, y, cells.start, cells.end - 1);
                 }
             }
@@ -227,14 +221,15 @@ impl Rounding {
         Self(largest * 2f64.powi(-47))
     }
 
-    /// For a line or plane whose other coefficients sum up to `others` and whose own is `own`; `None`
-    /// where that is so much that a cell may be missed.
+    /// For a line or plane whose other coefficients sum up to `others`, with the inverse of its own.
     #[inline(always)]
-    fn at_slope(self, others: f64, own: f64) -> Option<f64> {
-        let error = self.0 * (1.0 + others / own);
-        (error < 0.25).then_some(error)
+    fn at_slope(self, others: f64, inverse: f64) -> f64 {
+        self.0 * (1.0 + others * inverse)
     }
 }
+
+/// Intervals that are found at once.
+const LANES: usize = 4;
 
 /// What an edge leaves of a row of cells: those where `low <= base + step * cell <= high`.
 #[derive(Debug, Clone, Copy)]
@@ -248,6 +243,15 @@ struct Band {
 }
 
 impl Band {
+    /// One that leaves everything; its bounds are past every grid.
+    const IDLE: Self = Self { step: 1.0, inverse: 1.0, low: -1e6, high: 1e6, error: 0.0 };
+
+    /// Whether rounding is so little that dividing misses by no more than one cell.
+    #[inline(always)]
+    fn is_sure(&self) -> bool {
+        self.error < 0.25
+    }
+
     /// The part of `range` that is left.
     ///
     /// Dividing gives the first cell but for its rounding error, so the cell that may be wrong is
@@ -274,51 +278,48 @@ struct Outline {
     rounding: Rounding,
 }
 
-/// What an edge says in a projection with coordinates u and w.
-enum Edge {
-    /// A component along u, and a band along w.
-    Slope(f64, Band),
-    /// Nothing that the bounding box does not: all of it has one u.
-    Upright,
-    /// Not known, for rounding.
-    Unsure,
-}
-
 impl Outline {
-    /// The edge between corners `from` and `to` of a triangle whose corners have these coordinates.
+    /// What the edge between corners `from` and `to` of a triangle whose corners have these
+    /// coordinates u and w says: a component along u, and a band along w.
     #[inline(always)]
-    fn edge(self, us: &[f64; 3], ws: &[f64; 3], from: usize, to: usize) -> Edge {
+    fn edge(self, us: &[f64; 3], ws: &[f64; 3], from: usize, to: usize) -> (f64, Band) {
         let (du, dw) = (us[to] - us[from], ws[to] - ws[from]);
         let (slope, step) = if du > 0.0 { (-dw, du) } else { (dw, -du) };
-        if step == 0.0 {
-            return Edge::Upright;
-        }
-        let Some(error) = self.rounding.at_slope(slope.abs(), step) else { return Edge::Unsure };
         let p = slope * us[0] + step * ws[0];
         let q = slope * us[1] + step * ws[1];
         let r = slope * us[2] + step * ws[2];
         let center = 0.5 * (slope + step);
         let reach = (0.5 + self.margin) * (slope.abs() + step);
+        let inverse = 1.0 / step;
         let low = lesser(lesser(p, q), r) - center - reach;
         let high = greater(greater(p, q), r) - center + reach;
-        Edge::Slope(slope, Band { step, inverse: 1.0 / step, low, high, error })
+        let error = self.rounding.at_slope(slope.abs(), inverse);
+        // An edge of one u says nothing that the bounding box does not.
+        if step == 0.0 {
+            (0.0, Band::IDLE)
+        } else {
+            (slope, Band { step, inverse, low, high, error })
+        }
     }
 }
 
-/// An interval of cells for each cell of another axis.
+/// An interval of cells for each cell of another axis, from the first that is asked for on.
 struct Intervals {
-    first: Vec<f64>,
-    last: Vec<f64>,
+    first: Vec<[f64; LANES]>,
+    last: Vec<[f64; LANES]>,
 }
 
 impl Intervals {
     #[inline(always)]
-    fn at(&self, cell: usize) -> CellRange {
-        CellRange { first: self.first[cell], last: self.last[cell] }
+    fn at(&self, number: usize) -> CellRange {
+        let (group, lane) = (number / LANES, number % LANES);
+        CellRange { first: self.first[group][lane], last: self.last[group][lane] }
     }
 
     /// The cells in `w_range` that a triangle's outline leaves for each of `u_range`, or all of them
     /// where the outline is not needed. Says whether that is sure.
+    ///
+    /// Always whole groups of lanes, so that a small triangle takes no turns that cannot be foretold.
     #[inline(always)]
     fn fill(
         &mut self,
@@ -329,31 +330,32 @@ impl Intervals {
         us: &[f64; 3],
         ws: &[f64; 3],
     ) -> bool {
-        let cells = u_range.cells();
-        let first = &mut self.first[cells.clone()];
-        let last = &mut self.last[cells];
-        for (first, last) in first.iter_mut().zip(last.iter_mut()) {
-            (*first, *last) = (w_range.first, w_range.last);
-        }
+        let groups = u_range.cells().len().div_ceil(LANES);
+        let groups = self.first[..groups].iter_mut().zip(&mut self.last[..groups]);
         if !is_needed {
+            for (first, last) in groups {
+                (*first, *last) = ([w_range.first; LANES], [w_range.last; LANES]);
+            }
             return true;
         }
-        for (from, to) in [(0, 1), (1, 2), (2, 0)] {
-            match outline.edge(us, ws, from, to) {
-                Edge::Upright => {}
-                Edge::Unsure => return false,
-                Edge::Slope(slope, band) => {
-                    let mut u = u_range.first;
-                    for (first, last) in first.iter_mut().zip(last.iter_mut()) {
-                        let left = band.clip(slope * u, w_range);
-                        *first = greater(*first, left.first);
-                        *last = lesser(*last, left.last);
-                        u += 1.0;
-                    }
+        let bands =
+            [outline.edge(us, ws, 0, 1), outline.edge(us, ws, 1, 2), outline.edge(us, ws, 2, 0)];
+        let mut u = [u_range.first, u_range.first + 1.0, u_range.first + 2.0, u_range.first + 3.0];
+        for (first, last) in groups {
+            let (mut low, mut high) = ([w_range.first; LANES], [w_range.last; LANES]);
+            for (slope, band) in &bands {
+                for i in 0..LANES {
+                    let left = band.clip(slope * u[i], w_range);
+                    low[i] = greater(low[i], left.first);
+                    high[i] = lesser(high[i], left.last);
                 }
             }
+            (*first, *last) = (low, high);
+            for u in &mut u {
+                *u += LANES as f64;
+            }
         }
-        true
+        bands[0].1.is_sure() & bands[1].1.is_sure() & bands[2].1.is_sure()
     }
 }
 
@@ -365,25 +367,27 @@ struct Plane {
 }
 
 impl Plane {
-    /// `None` when rounding has no useful bound; `Some(None)` for a plane that holds the direction z,
-    /// which says nothing that the projection along z does not.
+    /// One that leaves everything.
+    const IDLE: Self = Self { x: 0.0, y: 0.0, band: Band::IDLE };
+
+    /// A plane that holds the direction z leaves everything: it says nothing that the projection
+    /// along z does not.
     #[inline(always)]
-    fn new(corners: &[[f64; 3]; 3], margin: f64, rounding: Rounding) -> Option<Option<Self>> {
+    fn new(corners: &[[f64; 3]; 3], margin: f64, rounding: Rounding) -> Self {
         let [a, b, c] = *corners;
         let [x, y, z] = cross(difference(b, a), difference(c, b));
         let [x, y, step] = if z < 0.0 { [-x, -y, -z] } else { [x, y, z] };
-        if step == 0.0 {
-            return Some(None);
-        }
-        let error = rounding.at_slope(x.abs() + y.abs(), step)?;
         let p = x * a[0] + y * a[1] + step * a[2];
         let q = x * b[0] + y * b[1] + step * b[2];
         let r = x * c[0] + y * c[1] + step * c[2];
         let center = 0.5 * (x + y + step);
         let reach = (0.5 + margin) * (x.abs() + y.abs() + step);
+        let inverse = 1.0 / step;
         let low = lesser(lesser(p, q), r) - center - reach;
         let high = greater(greater(p, q), r) - center + reach;
-        Some(Some(Self { x, y, band: Band { step, inverse: 1.0 / step, low, high, error } }))
+        let error = rounding.at_slope(x.abs() + y.abs(), inverse);
+        let plane = Self { x, y, band: Band { step, inverse, low, high, error } };
+        if step == 0.0 { Self::IDLE } else { plane }
     }
 
     #[inline(always)]
