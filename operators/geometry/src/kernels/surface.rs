@@ -106,10 +106,7 @@ struct Marker {
 
 impl Marker {
     fn new(resolution: usize, margin: f64) -> Self {
-        let intervals = || Intervals {
-            first: vec![[0.0; LANES]; resolution.div_ceil(LANES)],
-            last: vec![[0.0; LANES]; resolution.div_ceil(LANES)],
-        };
+        let intervals = || Intervals { first: vec![0.0; resolution], last: vec![0.0; resolution] };
         Self {
             resolution: resolution as f64,
             margin,
@@ -170,26 +167,34 @@ impl Marker {
             & self.z_of_x.fill(xs, zs, !(x_single || z_single), outline, x, z)
             & self.z_of_y.fill(ys, zs, !(y_single || z_single), outline, y, z);
         let is_flat = x_single || y_single || z_single;
-        let plane =
-            if is_flat { Plane::IDLE } else { Plane::new(&corners(along), margin, rounding) };
-        if is_sure && plane.band.is_sure() {
-            self.mark_columns(columns, xs, ys, &plane);
-        } else {
-            mark_separated(columns, &corners(along), self.margin, ranges);
+        let plane = if is_flat { Cut::Idle } else { Cut::new(&corners(along), margin, rounding) };
+        match plane {
+            Cut::Idle if is_sure => self.mark_columns(columns, ranges, |_, _, span| span),
+            Cut::Plane(plane) if is_sure => {
+                self.mark_columns(columns, ranges, |x, y, span| plane.clip(x, y, span));
+            }
+            _ => mark_separated(columns, &corners(along), self.margin, ranges),
         }
     }
 
-    /// Marks in each column what the three projections and the plane leave.
+    /// Marks in each column what the three projections and `clip` leave.
     #[inline(always)]
-    fn mark_columns(&self, columns: &mut Columns, xs: CellRange, ys: CellRange, plane: &Plane) {
-        let (first_x, first_y) = (xs.cells().start, ys.cells().start);
+    fn mark_columns(
+        &self,
+        columns: &mut Columns,
+        [xs, _, _]: [CellRange; 3],
+        clip: impl Fn(f64, f64, CellRange) -> CellRange,
+    ) {
         for x in xs.cells() {
-            let zs = self.z_of_x.at(x - first_x);
-            for y in self.y_of_x.at(x - first_x).cells() {
-                let span = zs.and(self.z_of_y.at(y - first_y));
-                let left = plane.clip(x as f64, y as f64, span);
-                if !span.is_empty() && !left.is_empty() {
-                    let cells = left.cells();
+            let (ys, zs) = (self.y_of_x.at(x), self.z_of_x.at(x));
+            for y in ys.cells() {
+                let span = zs.and(self.z_of_y.at(y));
+                if span.is_empty() {
+                    continue;
+                }
+                let span = clip(x as f64, y as f64, span);
+                if !span.is_empty() {
+                    let cells = span.cells();
                     columns.set_span(x, y, cells.start, cells.end - 1);
                 }
             }
@@ -221,15 +226,14 @@ impl Rounding {
         Self(largest * 2f64.powi(-47))
     }
 
-    /// For a line or plane whose other coefficients sum up to `others`, with the inverse of its own.
+    /// For a line or plane whose other coefficients sum up to `others` and whose own is `own`; `None`
+    /// where that is so much that a cell may be missed.
     #[inline(always)]
-    fn at_slope(self, others: f64, inverse: f64) -> f64 {
-        self.0 * (1.0 + others * inverse)
+    fn at_slope(self, others: f64, own: f64) -> Option<f64> {
+        let error = self.0 * (1.0 + others / own);
+        (error < 0.25).then_some(error)
     }
 }
-
-/// Intervals that are found at once.
-const LANES: usize = 4;
 
 /// What an edge leaves of a row of cells: those where `low <= base + step * cell <= high`.
 #[derive(Debug, Clone, Copy)]
@@ -243,15 +247,6 @@ struct Band {
 }
 
 impl Band {
-    /// One that leaves everything; its bounds are past every grid.
-    const IDLE: Self = Self { step: 1.0, inverse: 1.0, low: -1e6, high: 1e6, error: 0.0 };
-
-    /// Whether rounding is so little that dividing misses by no more than one cell.
-    #[inline(always)]
-    fn is_sure(&self) -> bool {
-        self.error < 0.25
-    }
-
     /// The part of `range` that is left.
     ///
     /// Dividing gives the first cell but for its rounding error, so the cell that may be wrong is
@@ -278,48 +273,51 @@ struct Outline {
     rounding: Rounding,
 }
 
+/// What an edge says in a projection with coordinates u and w.
+enum Edge {
+    /// A component along u, and a band along w.
+    Slope(f64, Band),
+    /// Nothing that the bounding box does not: all of it has one u.
+    Upright,
+    /// Not known, for rounding.
+    Unsure,
+}
+
 impl Outline {
-    /// What the edge between corners `from` and `to` of a triangle whose corners have these
-    /// coordinates u and w says: a component along u, and a band along w.
+    /// The edge between corners `from` and `to` of a triangle whose corners have these coordinates.
     #[inline(always)]
-    fn edge(self, us: &[f64; 3], ws: &[f64; 3], from: usize, to: usize) -> (f64, Band) {
+    fn edge(self, us: &[f64; 3], ws: &[f64; 3], from: usize, to: usize) -> Edge {
         let (du, dw) = (us[to] - us[from], ws[to] - ws[from]);
         let (slope, step) = if du > 0.0 { (-dw, du) } else { (dw, -du) };
+        if step == 0.0 {
+            return Edge::Upright;
+        }
+        let Some(error) = self.rounding.at_slope(slope.abs(), step) else { return Edge::Unsure };
         let p = slope * us[0] + step * ws[0];
         let q = slope * us[1] + step * ws[1];
         let r = slope * us[2] + step * ws[2];
         let center = 0.5 * (slope + step);
         let reach = (0.5 + self.margin) * (slope.abs() + step);
-        let inverse = 1.0 / step;
         let low = lesser(lesser(p, q), r) - center - reach;
         let high = greater(greater(p, q), r) - center + reach;
-        let error = self.rounding.at_slope(slope.abs(), inverse);
-        // An edge of one u says nothing that the bounding box does not.
-        if step == 0.0 {
-            (0.0, Band::IDLE)
-        } else {
-            (slope, Band { step, inverse, low, high, error })
-        }
+        Edge::Slope(slope, Band { step, inverse: 1.0 / step, low, high, error })
     }
 }
 
-/// An interval of cells for each cell of another axis, from the first that is asked for on.
+/// An interval of cells for each cell of another axis.
 struct Intervals {
-    first: Vec<[f64; LANES]>,
-    last: Vec<[f64; LANES]>,
+    first: Vec<f64>,
+    last: Vec<f64>,
 }
 
 impl Intervals {
     #[inline(always)]
-    fn at(&self, number: usize) -> CellRange {
-        let (group, lane) = (number / LANES, number % LANES);
-        CellRange { first: self.first[group][lane], last: self.last[group][lane] }
+    fn at(&self, cell: usize) -> CellRange {
+        CellRange { first: self.first[cell], last: self.last[cell] }
     }
 
     /// The cells in `w_range` that a triangle's outline leaves for each of `u_range`, or all of them
     /// where the outline is not needed. Says whether that is sure.
-    ///
-    /// Always whole groups of lanes, so that a small triangle takes no turns that cannot be foretold.
     #[inline(always)]
     fn fill(
         &mut self,
@@ -330,32 +328,62 @@ impl Intervals {
         us: &[f64; 3],
         ws: &[f64; 3],
     ) -> bool {
-        let groups = u_range.cells().len().div_ceil(LANES);
-        let groups = self.first[..groups].iter_mut().zip(&mut self.last[..groups]);
+        let cells = u_range.cells();
+        let first = &mut self.first[cells.clone()];
+        let last = &mut self.last[cells];
+        for (first, last) in first.iter_mut().zip(last.iter_mut()) {
+            (*first, *last) = (w_range.first, w_range.last);
+        }
         if !is_needed {
-            for (first, last) in groups {
-                (*first, *last) = ([w_range.first; LANES], [w_range.last; LANES]);
-            }
             return true;
         }
-        let bands =
-            [outline.edge(us, ws, 0, 1), outline.edge(us, ws, 1, 2), outline.edge(us, ws, 2, 0)];
-        let mut u = [u_range.first, u_range.first + 1.0, u_range.first + 2.0, u_range.first + 3.0];
-        for (first, last) in groups {
-            let (mut low, mut high) = ([w_range.first; LANES], [w_range.last; LANES]);
-            for (slope, band) in &bands {
-                for i in 0..LANES {
-                    let left = band.clip(slope * u[i], w_range);
-                    low[i] = greater(low[i], left.first);
-                    high[i] = lesser(high[i], left.last);
+        for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+            match outline.edge(us, ws, from, to) {
+                Edge::Upright => {}
+                Edge::Unsure => return false,
+                Edge::Slope(slope, band) => {
+                    let mut u = u_range.first;
+                    for (first, last) in first.iter_mut().zip(last.iter_mut()) {
+                        let left = band.clip(slope * u, w_range);
+                        *first = greater(*first, left.first);
+                        *last = lesser(*last, left.last);
+                        u += 1.0;
+                    }
                 }
             }
-            (*first, *last) = (low, high);
-            for u in &mut u {
-                *u += LANES as f64;
-            }
         }
-        bands[0].1.is_sure() & bands[1].1.is_sure() & bands[2].1.is_sure()
+        true
+    }
+}
+
+/// What the plane of a triangle says of columns along z.
+enum Cut {
+    /// An interval of each.
+    Plane(Plane),
+    /// Nothing that the projection along z does not: the plane holds the direction z.
+    Idle,
+    /// Not known, for rounding.
+    Unsure,
+}
+
+impl Cut {
+    #[inline(always)]
+    fn new(corners: &[[f64; 3]; 3], margin: f64, rounding: Rounding) -> Self {
+        let [a, b, c] = *corners;
+        let [x, y, z] = cross(difference(b, a), difference(c, b));
+        let [x, y, step] = if z < 0.0 { [-x, -y, -z] } else { [x, y, z] };
+        if step == 0.0 {
+            return Self::Idle;
+        }
+        let Some(error) = rounding.at_slope(x.abs() + y.abs(), step) else { return Self::Unsure };
+        let p = x * a[0] + y * a[1] + step * a[2];
+        let q = x * b[0] + y * b[1] + step * b[2];
+        let r = x * c[0] + y * c[1] + step * c[2];
+        let center = 0.5 * (x + y + step);
+        let reach = (0.5 + margin) * (x.abs() + y.abs() + step);
+        let low = lesser(lesser(p, q), r) - center - reach;
+        let high = greater(greater(p, q), r) - center + reach;
+        Self::Plane(Plane { x, y, band: Band { step, inverse: 1.0 / step, low, high, error } })
     }
 }
 
@@ -367,29 +395,6 @@ struct Plane {
 }
 
 impl Plane {
-    /// One that leaves everything.
-    const IDLE: Self = Self { x: 0.0, y: 0.0, band: Band::IDLE };
-
-    /// A plane that holds the direction z leaves everything: it says nothing that the projection
-    /// along z does not.
-    #[inline(always)]
-    fn new(corners: &[[f64; 3]; 3], margin: f64, rounding: Rounding) -> Self {
-        let [a, b, c] = *corners;
-        let [x, y, z] = cross(difference(b, a), difference(c, b));
-        let [x, y, step] = if z < 0.0 { [-x, -y, -z] } else { [x, y, z] };
-        let p = x * a[0] + y * a[1] + step * a[2];
-        let q = x * b[0] + y * b[1] + step * b[2];
-        let r = x * c[0] + y * c[1] + step * c[2];
-        let center = 0.5 * (x + y + step);
-        let reach = (0.5 + margin) * (x.abs() + y.abs() + step);
-        let inverse = 1.0 / step;
-        let low = lesser(lesser(p, q), r) - center - reach;
-        let high = greater(greater(p, q), r) - center + reach;
-        let error = rounding.at_slope(x.abs() + y.abs(), inverse);
-        let plane = Self { x, y, band: Band { step, inverse, low, high, error } };
-        if step == 0.0 { Self::IDLE } else { plane }
-    }
-
     #[inline(always)]
     fn clip(&self, x: f64, y: f64, range: CellRange) -> CellRange {
         self.band.clip(self.x * x + self.y * y, range)
@@ -506,5 +511,29 @@ mod tests {
         let grid = columns.pack([0.0; 3], [1.0; 3], Fill::Surface);
         assert!(grid.get(2, 2, 2) && grid.get(2, 2, 3) && !grid.get(2, 2, 4));
         assert!(grid.get(0, 0, 2), "a corner touches it");
+    }
+
+    #[test]
+    fn both_copies_of_the_kernel_mark_the_same_cells() {
+        let mut random = Random::new(5, &["copies"]);
+        let vertices: Vec<[f32; 3]> =
+            (0..600).map(|_| [0; 3].map(|_: i32| random.range(-0.6, 0.6) as f32)).collect();
+        let triangles = (0..200).map(|i| [3 * i, 3 * i + 1, 3 * i + 2]).collect();
+        let mesh = TriMesh { vertices, triangles };
+        for (resolution, margin) in [(24, 0.0), (70, 0.01)] {
+            let frame = Frame::new([-0.5; 3], [1.0; 3], resolution, false);
+            let wide = mark_surface(&mesh, resolution, &frame, margin);
+            let narrow = MarkSurface { mesh: &mesh, resolution, frame: &frame, margin }.run();
+            assert_eq!(wide, narrow);
+            let mut plain = Columns::empty(resolution);
+            for triangle in &mesh.triangles {
+                let corners = triangle.map(|n| frame.in_cells(&mesh.vertices[n as usize]));
+                let ranges = ranges(&corners, margin).map(|range| range.clamped(resolution as f64));
+                if ranges.iter().all(|range| !range.is_empty()) {
+                    mark_separated(&mut plain, &corners, margin, ranges);
+                }
+            }
+            assert_eq!(wide, plain);
+        }
     }
 }
