@@ -187,9 +187,9 @@ impl Kind for VoxelizeKind {
          this. The frame of each grid is in `grid_translation` and `grid_scale`.\n\n\
          Meshes without triangles are refused (`no_triangles`), as are coordinates that are not finite \
          (`invalid_mesh`).\n\n\
-         Cost: at 32^3 some 50 nanoseconds a triangle, of which ten to wait for it; then it grows with \
-         the number of cells that are touched. Memory grows with the number of cells, 2 to 5 bits each \
-         (128 MiB a bit at 1024^3)."
+         Cost: grows with the number of triangles, and of columns of cells that each touches; at 32^3 \
+         most take some ten to a hundred nanoseconds each. Memory grows with the number of cells, 2 to 6 \
+         bits each (128 MiB a bit at 1024^3)."
     }
 
     fn version(&self) -> u32 {

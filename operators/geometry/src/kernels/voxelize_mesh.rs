@@ -40,10 +40,10 @@ pub const MAX_RESOLUTION: usize = VoxelGrid::MAX_RESOLUTION;
 /// Vertices are computed in cells once, in f64, and a vertex that rounding put past the border of a
 /// grid that holds the whole mesh is moved onto it.
 ///
-/// Cost: `Surface` some 10 ns for a triangle within a cell, 100 ns for one across a few, then 5 ns a
-/// column of cells it touches; `Parity` less. `Winding` some microseconds a cell. Memory: the grid
-/// (128 MiB at 1024^3) twice, for `OutsideFlood` four times, for `Carve` five times; `Winding` 150 bytes a
-/// triangle.
+/// `Winding` sums distant triangles up; near to one half its numbers are off by about 0.01.
+///
+/// Memory: the grid (128 MiB at 1024^3) twice, for `OutsideFlood` four times, for `Carve` six times;
+/// `Winding` some 150 bytes a triangle besides.
 ///
 /// # Errors
 /// `invalid_mesh`; `no_triangles`, for `Points` `no_points`; `degenerate` when the fit follows the size

@@ -14,8 +14,9 @@ const SIDE: usize = 4;
 const POINTS: usize = SIDE * SIDE * SIDE;
 
 /// From how many of its radii on a cluster of triangles is taken as a dipole with its first moment.
-/// What is left out falls with the square of that; measured against the full sum, a winding number
-/// is off by less than 0.01.
+/// What is left out falls with the square of that. Against the full sum over a grid of 16^3 a winding
+/// number is off by up to 0.0123 (a ball of 2,048 triangles), 0.0083 (half of it), 0.0002 (a soup of
+/// 200 small triangles); so a cell may differ from the full sum where that is so near to one half.
 const FAR: f64 = 3.0;
 
 /// The cells whose centre has a generalised winding number of at least one half.
@@ -186,18 +187,22 @@ impl Block {
 
     #[inline(always)]
     fn mark(&self, first: [usize; 3], columns: &mut Columns) {
-        use std::f64::consts::{PI, TAU};
         for i in 0..POINTS {
             let [x, y, z] =
                 [first[0] + i / SIDE / SIDE, first[1] + i / SIDE % SIDE, first[2] + i % SIDE];
-            if x.max(y).max(z) >= columns.resolution {
-                continue;
-            }
-            let half_angle = self.near[1][i].atan2(self.near[0][i]) + self.turns[i] * TAU;
-            if 2.0 * half_angle + self.far[i] >= 2.0 * PI {
+            let is_in_grid = x.max(y).max(z) < columns.resolution;
+            if is_in_grid && self.winding(i) >= 0.5 {
                 columns.set(x, y, z);
             }
         }
+    }
+
+    /// The winding number at a point.
+    #[inline(always)]
+    fn winding(&self, i: usize) -> f64 {
+        use std::f64::consts::TAU;
+        let half_angle = self.near[1][i].atan2(self.near[0][i]) + self.turns[i] * TAU;
+        (2.0 * half_angle + self.far[i]) / (2.0 * TAU)
     }
 }
 
@@ -209,4 +214,67 @@ fn from(point: [f64; 3], corner: &[f64; 3]) -> [f64; 3] {
 #[inline(always)]
 fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use voxflow_contract::Random;
+
+    /// Every triangle's solid angle by its own arc tangent.
+    fn plain_winding(triangles: &[Triangle], point: [f64; 3]) -> f64 {
+        let angle = |[a, b, c]: &Triangle| {
+            let (a, b, c) = (from(point, a), from(point, b), from(point, c));
+            let [la, lb, lc] = [a, b, c].map(|v| dot(v, v).sqrt());
+            let cross =
+                [b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]];
+            let real = la * lb * lc + dot(a, b) * lc + dot(b, c) * la + dot(c, a) * lb;
+            2.0 * dot(a, cross).atan2(real)
+        };
+        triangles.iter().map(angle).sum::<f64>() / (4.0 * std::f64::consts::PI)
+    }
+
+    /// The largest difference from the plain sum, over all centres of a grid.
+    fn check(mesh: &TriMesh, resolution: usize, tolerance: f64) {
+        let frame = Frame::new([-0.5; 3], [1.0; 3], resolution, false);
+        let corners = |t: &[u32; 3]| t.map(|n| frame.in_cells(&mesh.vertices[n as usize]));
+        let triangles: Vec<Triangle> = mesh.triangles.iter().map(corners).collect();
+        let tree = WindingTree::new(triangles.clone());
+        let (mut block, mut worst) = (Block::new(), 0.0);
+        for number in 0..(resolution / SIDE).pow(3) {
+            let side = resolution / SIDE;
+            let first = [number / side / side, number / side % side, number % side];
+            block.place(first.map(|n| n * SIDE), [1.0; 3]);
+            block.sum(&tree);
+            for i in 0..POINTS {
+                let point = [0, 1, 2].map(|axis| block.points[axis][i]);
+                let error = (block.winding(i) - plain_winding(&triangles, point)).abs();
+                worst = f64::max(worst, error);
+            }
+        }
+        assert!(worst < tolerance, "{worst}");
+    }
+
+    #[test]
+    fn winding_numbers_are_those_of_the_plain_sum() {
+        let ball = testing::ball(0.4, 4);
+        check(&ball, 16, 0.015);
+        let half = TriMesh {
+            triangles: ball.triangles[..ball.triangles.len() / 2].to_vec(),
+            vertices: ball.vertices,
+        };
+        check(&half, 16, 0.015);
+        for seed in 0..3 {
+            let mut random = Random::new(seed, &["winding"]);
+            let vertices = (0..200)
+                .flat_map(|_| {
+                    let middle = [0; 3].map(|_: i32| random.range(-0.45, 0.45));
+                    [0; 3].map(|_: i32| middle.map(|m| (m + random.range(-0.05, 0.05)) as f32))
+                })
+                .collect();
+            let triangles = (0..200).map(|i| [3 * i, 3 * i + 1, 3 * i + 2]).collect();
+            check(&TriMesh { vertices, triangles }, 16, 0.015);
+        }
+    }
 }
