@@ -34,6 +34,10 @@ quickstart *OPTIONS:
 cuda:
     cargo check --release --features cuda
 
+# Every fuzz target for so many seconds; fuzz/run says what it needs
+fuzz SECONDS="60":
+    fuzz/run {{SECONDS}}
+
 # Advisories (needs GitHub), licences, bans, sources
 deny:
     cargo deny --locked check

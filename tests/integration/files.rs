@@ -40,7 +40,7 @@ fn meshes_become_grids_and_grids_arrays() {
 #[test]
 fn meshes_keep_their_shape_in_every_format() {
     let sandbox = sandbox();
-    for format in ["obj", "off", "ply", "stl"] {
+    for format in ["glb", "gltf", "obj", "off", "ply", "stl"] {
         let name = format!("copy.{format}");
         sandbox.succeed(&["convert", "tetrahedron.off", &name]);
         let facts = inspect(&sandbox, &name);

@@ -154,6 +154,16 @@ pub fn grid_from_mat(value: &MatValue, threshold: f64) -> Result<VoxelGrid, Form
     array.to_grid(threshold)
 }
 
+/// The grid of the one variable that is a cube; see [`grid_from_mat`].
+///
+/// # Errors
+/// As [`variables`]; `no_grid` when none of the variables that can be read is a cube, or more than
+/// one is.
+pub fn only_grid(bytes: &[u8], threshold: f64) -> Result<VoxelGrid, FormatError> {
+    let readable = variables(bytes)?.filter_map(Result::ok);
+    crate::npz::only_grid(readable.map(|it| (it.name, grid_from_mat(&it.value, threshold))))
+}
+
 /// Most bytes that reading takes for each byte of a file: what a compressed element can stand for,
 /// as values that are kept, and once more while they are reordered.
 pub const MOST_BYTES_A_BYTE: usize = 24 * MOST_EXPANSION;

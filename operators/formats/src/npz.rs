@@ -7,6 +7,7 @@ use std::io::Write;
 
 use flate2::Crc;
 use flate2::write::DeflateEncoder;
+use voxflow_contract::VoxelGrid;
 
 use crate::error::FormatError;
 use crate::inflate::{Deflated, MOST_EXPANSION, inflate};
@@ -112,6 +113,16 @@ impl<'a> NpzFile<'a> {
         self.members.iter().map(|member| Ok((member.name.clone(), self.read(member)?))).collect()
     }
 
+    /// The grid of the one array that is a cube; see [`NpyArray::to_grid`].
+    ///
+    /// # Errors
+    /// `no_grid` when none of the arrays that can be read is a cube, or more than one is.
+    pub fn only_grid(&self, threshold: f64) -> Result<VoxelGrid, FormatError> {
+        let read = |member: &Member| Some((member.name.clone(), self.read(member).ok()?));
+        let readable = self.members.iter().filter_map(read);
+        only_grid(readable.map(|(name, array)| (name, array.to_grid(threshold))))
+    }
+
     fn read(&self, member: &Member) -> Result<NpyArray, FormatError> {
         let (name, start) = (&member.name, member.header);
         let named = |e: FormatError| FormatError { message: format!("array `{name}`: {e}"), ..e };
@@ -134,6 +145,22 @@ impl<'a> NpzFile<'a> {
                 Err(named(error("unsupported", start, message)))
             }
         }
+    }
+}
+
+/// The one grid among things that have names.
+pub(crate) fn only_grid(
+    all: impl Iterator<Item = (String, Result<VoxelGrid, FormatError>)>,
+) -> Result<VoxelGrid, FormatError> {
+    let grids = all.filter_map(|(name, grid)| Some((name, grid.ok()?)));
+    let mut grids: Vec<(String, VoxelGrid)> = grids.take(2).collect();
+    match (grids.pop(), grids.pop()) {
+        (Some((_, grid)), None) => Ok(grid),
+        (Some((second, _)), Some((first, _))) => {
+            let message = format!("both `{first}` and `{second}` are cubes: which is the grid?");
+            Err(refusal("no_grid", &message))
+        }
+        _ => Err(refusal("no_grid", "no array of the file is a cube")),
     }
 }
 
@@ -435,6 +462,24 @@ mod tests {
             assert_eq!(found, arrays());
         }
         assert!(file(Compression::Deflate).len() < 1500);
+    }
+
+    #[test]
+    fn the_only_cube_is_the_grid() {
+        let cube =
+            NpyArray { shape: vec![2, 2, 2], data: NpyData::U8(vec![0, 0, 0, 7, 0, 0, 0, 0]) };
+        let flat = NpyArray { shape: vec![2], data: NpyData::U8(vec![1, 1]) };
+        let grid = |arrays: &[(&str, &NpyArray)]| {
+            let bytes = encode(arrays, Compression::Store).expect("names that are right");
+            NpzFile::open(&bytes).and_then(|file| file.only_grid(0.5))
+        };
+        assert!(grid(&[("a", &flat), ("b", &cube)]).expect("a cube").get(0, 1, 1));
+        assert_eq!(
+            grid(&[("a", &flat)]).expect_err("no cube").message,
+            "no array of the file is a cube"
+        );
+        let error = grid(&[("a", &cube), ("b", &cube)]).expect_err("two cubes");
+        assert_eq!(error.message, "both `a` and `b` are cubes: which is the grid?");
     }
 
     #[test]

@@ -99,6 +99,13 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, FormatError> {
         );
         return Err(error("too_large", 0, message));
     }
+    let pixels = u64::from(width) * u64::from(height);
+    if format == ImageFormat::Jpeg && pixels > bytes.len() as u64 * MOST_JPEG_PIXELS_A_BYTE {
+        let message = format_args!(
+            "the JPEG promises {width} x {height} pixels, its bytes cannot stand for so many"
+        );
+        return Err(error("truncated", bytes.len(), message));
+    }
     Ok(decoder)
 }
 
@@ -177,6 +184,10 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
     let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
     last([0xff, 0xd9]) > last([0xff, 0xda])
 }
+
+/// A block of 64 pixels takes a bit at least, the first scan of a progressive picture no more; twice
+/// that is allowed.
+const MOST_JPEG_PIXELS_A_BYTE: u64 = 1024;
 
 /// Whether the rows of a PNG, as its header has them, are more than deflate can make of the file: a
 /// header alone must not make the reader allocate.
@@ -453,6 +464,11 @@ mod tests {
         assert_eq!(code(&tiny), "truncated");
         assert_eq!(code(&png(16, 6, 16_000, 16_000, &[])), "truncated");
         assert_eq!(code(&png(8, 0, u32::MAX, u32::MAX, &[])), "too_large");
+        let mut promising = jpeg(&gradient(8, 8, 1));
+        let sides =
+            promising.windows(2).position(|mark| mark == [0xff, 0xc0]).expect("a frame") + 5;
+        promising[sides..sides + 4].copy_from_slice(&[0x30, 0, 0x30, 0]);
+        assert_eq!(code(&promising), "truncated");
     }
 
     #[test]

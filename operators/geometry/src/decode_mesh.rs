@@ -184,7 +184,10 @@ mod tests {
         assert_eq!(mesh_of_row(&output, 1), Ok(mesh));
         let codes: Vec<_> = refused.iter().map(|(row, fault)| (*row, fault.code)).collect();
         assert_eq!(codes, [(1, "unknown_format"), (3, "no_triangles")]);
-        assert_eq!(refused[0].1.message, "no reader for `fbx` (there are: obj, off, ply, stl)");
+        assert_eq!(
+            refused[0].1.message,
+            "no reader for `fbx` (there are: glb, gltf, obj, off, ply, stl)"
+        );
     }
 
     #[test]

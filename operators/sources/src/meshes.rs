@@ -23,7 +23,7 @@ use walkdir::{DirEntry, WalkDir};
 pub struct MeshesParams {
     /// Folder that holds one folder a class; relative to where voxflow was started.
     pub root: PathBuf,
-    /// File extensions to take, in upper or lower case: obj, off, ply, stl. All when not given.
+    /// File extensions to take, in upper or lower case: glb, gltf, obj, off, ply, stl. All when not given.
     #[serde(default = "default_extensions")]
     pub extensions: Vec<String>,
     /// Files of more bytes are refused.
@@ -582,7 +582,7 @@ mod tests {
         let errors = errors.err().expect("three mistakes");
         let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
         assert_eq!(keys, ["extensions[0]", "root", "max_bytes"]);
-        assert_eq!(errors[0].known, ["obj", "off", "ply", "stl"]);
+        assert_eq!(errors[0].known, ["glb", "gltf", "obj", "off", "ply", "stl"]);
     }
 
     #[test]
@@ -594,7 +594,10 @@ mod tests {
         assert!(message(root.path().join("gone")).contains("one folder a class"));
         assert!(message(root.path().join("c/notes.txt")).contains("this is a file"));
         let none = message(root.path().to_owned());
-        assert!(none.starts_with("found no mesh files (*.obj, *.off, *.ply, *.stl)"), "{none}");
+        assert!(
+            none.starts_with("found no mesh files (*.glb, *.gltf, *.obj, *.off, *.ply, *.stl)"),
+            "{none}"
+        );
     }
 
     #[test]

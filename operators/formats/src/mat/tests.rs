@@ -122,6 +122,7 @@ fn grids() {
     let grid = grid_from_mat(&value, 5.0).expect("a cube");
     assert!(grid.get(1, 0, 0) && grid.occupied() == 1);
     assert!(grid_from_mat(&value, 1.0).expect("a cube").get(0, 1, 1));
+    assert_eq!(only_grid(&bytes, 5.0), Ok(grid));
     assert_eq!(
         grid_from_mat(&MatValue::Text(String::new()), 0.5).expect_err("a text").code,
         "bad_shape"
