@@ -325,7 +325,7 @@ Examples:
   voxflow inspect .voxflow/runs/ID/dataset/train/part-00000.parquet --rows 5
   voxflow inspect .voxflow/runs/ID/train")]
 pub struct InspectArgs {
-    /// Mesh, binvox, npy, PNG, JPEG or Parquet file, or a checkpoint folder
+    /// Mesh, binvox, npy, npz, mat, jgz, PNG, JPEG or Parquet file, or a checkpoint folder
     #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub file: PathBuf,
     /// Form of the report on stdout
@@ -371,7 +371,7 @@ Examples:
   voxflow convert chair.obj chair.ply
   voxflow convert model.binvox model.npy")]
 pub struct ConvertArgs {
-    /// Mesh (off, obj, ply, stl), binvox or npy file to read
+    /// Mesh (glb, gltf, off, obj, ply, stl), binvox, npy, npz or mat file to read
     #[arg(value_name = "IN", value_hint = ValueHint::FilePath)]
     pub input: PathBuf,
     /// File to write; its extension says the format

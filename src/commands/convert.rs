@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use voxflow_contract::{Fill, SolidRule, VoxelGrid};
-use voxflow_formats::npy::{NpyArray, NpyData};
+use voxflow_formats::npz::NpzFile;
 use voxflow_formats::{
     DecodedMesh, MeshFormat, Sidecar, binvox, decode_mesh_with, encode_mesh_with, gather_sidecars,
-    npy,
+    mat, npy,
 };
 use voxflow_geometry::{Fit, voxelize_mesh};
 
@@ -21,6 +21,10 @@ use crate::{output_file, terminal};
 pub fn convert(args: &ConvertArgs) -> Result<(), Error> {
     let (from, to) = (Form::of("IN", &args.input)?, Form::of("OUT", &args.output)?);
     let (bytes, done) = match (from, to) {
+        (_, Form::Mat | Form::Npz) => {
+            let hint = "grids become binvox or npy; meshes become any of the formats";
+            return Err(Error::argument("OUT", "mat and npz files are only read", hint));
+        }
         (Form::Mesh(_), Form::Mesh(format)) => {
             let DecodedMesh { mesh, appearance, .. } = read_mesh(&args.input)?;
             let (vertices, triangles) = (mesh.vertices.len(), mesh.triangles.len());
@@ -43,7 +47,9 @@ pub fn convert(args: &ConvertArgs) -> Result<(), Error> {
 enum Form {
     Mesh(MeshFormat),
     Binvox,
+    Mat,
     Npy,
+    Npz,
 }
 
 impl Form {
@@ -51,11 +57,13 @@ impl Form {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         match extension.as_str() {
             "binvox" => Ok(Self::Binvox),
+            "mat" => Ok(Self::Mat),
             "npy" => Ok(Self::Npy),
+            "npz" => Ok(Self::Npz),
             other => MeshFormat::from_extension(other).map(Self::Mesh).ok_or_else(|| {
                 let message = format!("unknown extension `{other}`: {}", path.display());
                 let mut known: Vec<_> = MeshFormat::ALL.iter().map(|f| f.extension()).collect();
-                known.extend(["binvox", "npy"]);
+                known.extend(["binvox", "mat", "npy", "npz"]);
                 Error::argument(argument, message, format!("known: {}", known.join(", ")))
             }),
         }
@@ -99,39 +107,19 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|e| Error::input("read", path, e))
 }
 
-/// The grid an array of truth values or bytes holds; `None` when its shape is no cube. It lies in the
-/// unit cube at the origin, as the array does not say where.
-pub fn grid_of_array(array: &NpyArray) -> Option<VoxelGrid> {
-    let [resolution, height, depth] = array.shape[..] else { return None };
-    let is_cube = resolution == height && resolution == depth;
-    if !is_cube || resolution == 0 || resolution > VoxelGrid::MAX_RESOLUTION {
-        return None;
-    }
-    let mut grid = VoxelGrid::empty(resolution, [0.0; 3], [1.0; 3], Fill::Unknown);
-    let mut take = |occupied: &mut dyn Iterator<Item = bool>| {
-        occupied.enumerate().filter(|(_, is)| *is).for_each(|(index, _)| grid.set_index(index));
-    };
-    match &array.data {
-        NpyData::Bool(values) => take(&mut values.iter().copied()),
-        NpyData::U8(values) => take(&mut values.iter().map(|value| *value > 0)),
-        NpyData::F32(values) => take(&mut values.iter().map(|value| *value >= 0.5)),
-        NpyData::F64(values) => take(&mut values.iter().map(|value| *value >= 0.5)),
-        _ => return None,
-    }
-    Some(grid)
-}
-
 fn read_grid(path: &Path) -> Result<VoxelGrid, Error> {
     let bytes = read(path)?;
-    if Form::of("IN", path)? == Form::Binvox {
-        return binvox::decode(&bytes).map_err(|e| Error::input("decode", path, e));
-    }
-    let array = npy::decode(&bytes).map_err(|e| Error::input("decode", path, e))?;
-    grid_of_array(&array).ok_or_else(|| {
-        let message = format!("an array of shape {:?} is no cubic occupancy grid", array.shape);
-        Error::input("convert", path, message)
-    })
+    let grid = match Form::of("IN", path)? {
+        Form::Npy => npy::decode(&bytes).and_then(|array| array.to_grid(OCCUPIED_FROM)),
+        Form::Npz => NpzFile::open(&bytes).and_then(|file| file.only_grid(OCCUPIED_FROM)),
+        Form::Mat => mat::only_grid(&bytes, OCCUPIED_FROM),
+        Form::Binvox | Form::Mesh(_) => binvox::decode(&bytes),
+    };
+    grid.map_err(|e| Error::input("decode", path, e))
 }
+
+/// Least value of an occupied cell, where cells are numbers.
+const OCCUPIED_FROM: f64 = 0.5;
 
 fn voxelize(args: &ConvertArgs) -> Result<VoxelGrid, Error> {
     let decoded = read_mesh(&args.input)?;
@@ -159,19 +147,4 @@ fn encode_grid(
     };
     let (n, occupied) = (grid.resolution, terminal::thousands(grid.occupied() as u64));
     Ok((bytes, format!("{n}^3 cells, {occupied} occupied")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arrays_become_grids_where_they_are_cubes() {
-        let array =
-            NpyArray { shape: vec![2, 2, 2], data: NpyData::U8(vec![0, 0, 0, 0, 0, 0, 1, 0]) };
-        let grid = grid_of_array(&array).expect("a cube");
-        assert!(grid.get(1, 1, 0) && grid.occupied() == 1);
-        let flat = NpyArray { shape: vec![4, 2], data: NpyData::U8(vec![0; 8]) };
-        assert!(grid_of_array(&flat).is_none());
-    }
 }

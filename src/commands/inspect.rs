@@ -4,7 +4,10 @@ mod array;
 mod checkpoint;
 mod facts;
 mod grid;
+mod jgz;
+mod mat;
 mod mesh;
+mod npz;
 mod picture;
 mod table;
 
@@ -37,7 +40,10 @@ fn look(args: &InspectArgs) -> Result<Facts, Error> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     match extension.as_str() {
         "binvox" => grid::binvox(path),
+        "jgz" => jgz::jgz(path),
+        "mat" => mat::mat(path),
         "npy" => array::npy(path),
+        "npz" => npz::npz(path),
         "png" | "jpg" | "jpeg" => picture::picture(path),
         "parquet" => table::parquet(path, args.rows),
         "safetensors" => checkpoint::safetensors(path),
@@ -54,6 +60,7 @@ fn unknown(path: &Path, extension: &str) -> Error {
     }
     let meshes: Vec<_> = MeshFormat::ALL.iter().map(|format| format.extension()).collect();
     let message = format!("unknown extension `{extension}`: {}", path.display());
-    let known = "binvox, npy, png, jpg, parquet, safetensors, or a checkpoint folder";
+    let known =
+        "binvox, jgz, mat, npy, npz, png, jpg, parquet, safetensors, or a checkpoint folder";
     Error::argument("FILE", message, format!("known: {}, {known}", meshes.join(", ")))
 }

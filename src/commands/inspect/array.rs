@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use voxflow_formats::npy::{self, NpyData};
+use voxflow_formats::npy;
 
 use super::facts::Facts;
 use super::grid::occupancy;
-use crate::commands::convert::{grid_of_array, read};
+use crate::commands::convert::read;
 use crate::error::Error;
 
 /// Looks at an npy file.
@@ -16,8 +16,8 @@ pub(super) fn npy(path: &Path) -> Result<Facts, Error> {
     let mut facts = Facts::new("numpy array");
     facts.add("bytes", bytes.len());
     facts.add("shape", array.shape.clone());
-    let (name, numbers) = numbers(&array.data);
-    facts.add("type", name);
+    let numbers = array.data.to_f64();
+    facts.add("type", array.data.type_name());
     let finite = || numbers.iter().copied().filter(|x| x.is_finite());
     if finite().next().is_some() {
         let count = finite().count();
@@ -26,20 +26,8 @@ pub(super) fn npy(path: &Path) -> Result<Facts, Error> {
         facts.add("mean", finite().sum::<f64>() / count as f64);
         facts.add("not_finite", numbers.len() - count);
     }
-    if let Some(grid) = grid_of_array(&array) {
+    if let Ok(grid) = array.to_grid(0.5) {
         occupancy(&mut facts, &grid);
     }
     Ok(facts)
-}
-
-fn numbers(data: &NpyData) -> (&'static str, Vec<f64>) {
-    match data {
-        NpyData::Bool(values) => ("bool", values.iter().map(|x| f64::from(u8::from(*x))).collect()),
-        NpyData::U8(values) => ("u8", values.iter().map(|x| f64::from(*x)).collect()),
-        NpyData::U16(values) => ("u16", values.iter().map(|x| f64::from(*x)).collect()),
-        NpyData::U32(values) => ("u32", values.iter().map(|x| f64::from(*x)).collect()),
-        NpyData::F32(values) => ("f32", values.iter().map(|x| f64::from(*x)).collect()),
-        NpyData::F64(values) => ("f64", values.clone()),
-        _ => ("other", Vec::new()),
-    }
 }
