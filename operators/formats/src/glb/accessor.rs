@@ -123,63 +123,48 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// The bytes of each element.
-    fn elements(self) -> impl Iterator<Item = &'a [u8]> {
+    /// All components one after the other, each of `N` bytes.
+    fn push<const N: usize, T>(self, all: &mut Vec<T>, from: impl Fn(&[u8; N]) -> T) {
         let len = self.layout.element_len();
-        (0..self.count).map(move |i| &self.bytes[i * self.stride..][..len])
+        all.reserve(self.count * self.layout.components);
+        if self.stride == len {
+            all.extend(self.bytes[..self.count * len].as_chunks().0.iter().map(from));
+            return;
+        }
+        for element in 0..self.count {
+            let element = &self.bytes[element * self.stride..][..len];
+            all.extend(element.as_chunks().0.iter().map(&from));
+        }
     }
 
-    /// All components one after the other; whole numbers scaled to -1 to 1 or 0 to 1 where
-    /// `normalized`.
+    /// All components as numbers; whole ones scaled to -1 to 1 or 0 to 1 where `normalized`.
     fn push_numbers(self, normalized: bool, numbers: &mut Vec<f32>) {
-        let scale = |largest: f32| if normalized { 1.0 / largest } else { 1.0 };
-        let least = if normalized { -1.0 } else { f32::NEG_INFINITY };
-        let components = self.elements();
+        let scaled = |number: f32, largest: f32| match normalized {
+            true => (number / largest).max(-1.0),
+            false => number,
+        };
         match self.layout.component {
-            ComponentType::F32 => numbers.extend(
-                components.flat_map(|e| e.as_chunks().0).map(|bytes| f32::from_le_bytes(*bytes)),
-            ),
-            ComponentType::U8 => {
-                let scale = scale(255.0);
-                numbers.extend(components.flatten().map(|byte| f32::from(*byte) * scale));
-            }
             ComponentType::I8 => {
-                let scale = scale(127.0);
-                let number = |byte: &u8| (f32::from(byte.cast_signed()) * scale).max(least);
-                numbers.extend(components.flatten().map(number));
+                self.push(numbers, |[byte]| scaled(f32::from(byte.cast_signed()), 127.0));
+            }
+            ComponentType::U8 => self.push(numbers, |[byte]| scaled(f32::from(*byte), 255.0)),
+            ComponentType::I16 => {
+                self.push(numbers, |b| scaled(f32::from(i16::from_le_bytes(*b)), 32_767.0));
             }
             ComponentType::U16 => {
-                let scale = scale(65_535.0);
-                let number = |bytes: &[u8; 2]| f32::from(u16::from_le_bytes(*bytes)) * scale;
-                numbers.extend(components.flat_map(|e| e.as_chunks().0).map(number));
+                self.push(numbers, |b| scaled(f32::from(u16::from_le_bytes(*b)), 65_535.0));
             }
-            ComponentType::I16 => {
-                let scale = scale(32_767.0);
-                let number =
-                    |bytes: &[u8; 2]| (f32::from(i16::from_le_bytes(*bytes)) * scale).max(least);
-                numbers.extend(components.flat_map(|e| e.as_chunks().0).map(number));
-            }
-            ComponentType::U32 => numbers.extend(
-                components
-                    .flat_map(|e| e.as_chunks().0)
-                    .map(|bytes| u32::from_le_bytes(*bytes) as f32),
-            ),
+            ComponentType::U32 => self.push(numbers, |b| u32::from_le_bytes(*b) as f32),
+            ComponentType::F32 => self.push(numbers, |b| f32::from_le_bytes(*b)),
         }
     }
 
     /// All components as whole numbers; `None` where they are signed or no whole numbers.
     fn push_indices(self, indices: &mut Vec<u32>) -> Option<()> {
-        let components = self.elements();
         match self.layout.component {
-            ComponentType::U8 => indices.extend(components.flatten().map(|byte| u32::from(*byte))),
-            ComponentType::U16 => {
-                let index = |bytes: &[u8; 2]| u32::from(u16::from_le_bytes(*bytes));
-                indices.extend(components.flat_map(|e| e.as_chunks().0).map(index));
-            }
-            ComponentType::U32 => {
-                let index = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes);
-                indices.extend(components.flat_map(|e| e.as_chunks().0).map(index));
-            }
+            ComponentType::U8 => self.push(indices, |[byte]| u32::from(*byte)),
+            ComponentType::U16 => self.push(indices, |b| u32::from(u16::from_le_bytes(*b))),
+            ComponentType::U32 => self.push(indices, |b| u32::from_le_bytes(*b)),
             ComponentType::I8 | ComponentType::I16 | ComponentType::F32 => return None,
         }
         Some(())

@@ -149,7 +149,7 @@ impl<'d, 'a> Builder<'d, 'a> {
                 if determinant(world) < 0.0 {
                     triangles.iter_mut().for_each(|triangle| triangle.swap(1, 2));
                 }
-                self.add_triangles(primitive, world, &positions, &triangles)?;
+                self.add_triangles(primitive, world, positions, triangles)?;
             }
         }
         Ok(())
@@ -180,8 +180,8 @@ impl<'d, 'a> Builder<'d, 'a> {
         &mut self,
         primitive: &Primitive,
         world: &Matrix,
-        positions: &[[f32; 3]],
-        triangles: &[[u32; 3]],
+        positions: Vec<[f32; 3]>,
+        triangles: Vec<[u32; 3]>,
     ) -> Result<(), FormatError> {
         let (first, count) = (self.mesh.vertices.len(), positions.len());
         if u32::try_from(first + count).is_err() {
@@ -213,10 +213,19 @@ impl<'d, 'a> Builder<'d, 'a> {
                 self.uvs.extend(triangles.iter().map(|triangle| triangle.map(corner)));
             }
         }
-        let material = material.map_or(Material::NONE, |material| material as u32);
-        self.mesh.vertices.extend_from_slice(positions);
-        self.mesh.triangles.extend(triangles.iter().map(|t| t.map(|v| v + first as u32)));
-        self.materials.resize(self.mesh.triangles.len(), material);
+        let painted_from = self.mesh.triangles.len();
+        if first == 0 {
+            // Nothing is copied where one primitive is all there is.
+            self.mesh = TriMesh { vertices: positions, triangles };
+        } else {
+            self.mesh.vertices.extend(positions);
+            let moved = triangles.into_iter().map(|triangle| triangle.map(|v| v + first as u32));
+            self.mesh.triangles.extend(moved);
+        }
+        if let Some(material) = material {
+            self.materials.resize(painted_from, Material::NONE);
+            self.materials.resize(self.mesh.triangles.len(), material as u32);
+        }
         Ok(())
     }
 
@@ -279,12 +288,14 @@ impl<'d, 'a> Builder<'d, 'a> {
         if !self.uvs.is_empty() {
             self.uvs.resize(triangles, [[0.0; 2]; 3]);
         }
-        let is_painted = self.materials.iter().any(|material| *material != Material::NONE);
+        if !self.materials.is_empty() {
+            self.materials.resize(triangles, Material::NONE);
+        }
         let appearance = Appearance {
             vertex_colors: self.colors,
             vertex_normals: self.normals,
             corner_uvs: self.uvs,
-            triangle_materials: if is_painted { self.materials } else { Vec::new() },
+            triangle_materials: self.materials,
             materials: self.looks.into_iter().map(|look| look.material).collect(),
             textures,
         };
