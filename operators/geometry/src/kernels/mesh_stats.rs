@@ -50,7 +50,7 @@ pub struct MeshStats {
 
 /// Counts and measures a mesh.
 ///
-/// Cost: about 70 ns and 80 bytes a triangle. Sums are in f64, about the middle of the box, so that a
+/// Cost: about 100 ns and 80 bytes a triangle. Sums are in f64, about the middle of the box, so that a
 /// small mesh far from the origin keeps its digits.
 ///
 /// # Errors
@@ -66,7 +66,8 @@ pub struct MeshStats {
 /// let triangles = vec![[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]];
 /// let stats = mesh_stats(&TriMesh { vertices, triangles }).unwrap();
 /// assert!(stats.is_watertight);
-/// assert_eq!((stats.genus, stats.volume), (Some(0), 1.0 / 6.0));
+/// assert_eq!(stats.genus, Some(0));
+/// assert!((stats.volume - 1.0 / 6.0).abs() < 1e-15);
 /// ```
 pub fn mesh_stats(mesh: &TriMesh) -> Result<MeshStats, Fault> {
     check_mesh(mesh)?;

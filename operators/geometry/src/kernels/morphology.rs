@@ -62,8 +62,8 @@ pub fn erode(grid: &VoxelGrid, rounds: usize, neighbours: Neighbours) -> Result<
     Ok(columns.pack(grid.translation, grid.scale, grid.fill))
 }
 
-/// The grid grown and shrunk again, with room around it: gaps of up to twice `rounds` cells close,
-/// and what is occupied stays so, at the border too.
+/// The grid grown and shrunk again, with room around it: gaps between walls of up to
+/// twice `rounds` cells close, and what is occupied stays so, at the border too.
 ///
 /// Cost: that of as many rounds of [`dilate`] and [`erode`] on a grid wider by `rounds` on each side.
 ///
@@ -77,7 +77,7 @@ pub fn erode(grid: &VoxelGrid, rounds: usize, neighbours: Neighbours) -> Result<
 ///
 /// let mut grid = VoxelGrid::empty(5, [0.0; 3], [1.0; 3], Fill::Points);
 /// [0, 2].iter().for_each(|z| grid.set(0, 0, *z));
-/// let closed = close(&grid, 1, Neighbours::Faces).unwrap();
+/// let closed = close(&grid, 1, Neighbours::Corners).unwrap();
 /// assert!(closed.get(0, 0, 1));
 /// assert_eq!(closed.occupied(), 3);
 /// ```

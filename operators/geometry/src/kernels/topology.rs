@@ -33,7 +33,7 @@ impl Topology {
             edges: 0,
             triangles: triangles.iter().filter(|t| is_proper(t)).count(),
             components: 0,
-            duplicates: count_duplicates(welded),
+            duplicates: 0,
             boundary_edges: 0,
             nonmanifold_edges: 0,
             oriented_edges: 0,
@@ -77,6 +77,9 @@ impl Topology {
                 [a, b] => self.oriented_edges += usize::from((a ^ b) & 1 == 1),
                 _ => self.nonmanifold_edges += 1,
             }
+            if edge.len() > 1 {
+                self.duplicates += count_duplicates(edge, &welded.triangles);
+            }
             for other in &edge[1..] {
                 let is_new = pieces.unite(corner_of(edge[0]) / 3, corner_of(*other) / 3);
                 self.components -= usize::from(is_new);
@@ -109,15 +112,21 @@ fn corner_of(edge_use: u64) -> u32 {
     edge_use as u32 >> 1
 }
 
-fn count_duplicates(welded: &Welded) -> usize {
-    let keys = welded.triangles.iter().filter(|t| is_proper(t)).map(|&[a, b, c]| {
-        let (low, high) = (a.min(b).min(c), a.max(b).max(c));
-        let middle = a ^ b ^ c ^ low ^ high;
-        (low, u64::from(middle) << 32 | u64::from(high))
-    });
-    let buckets = Buckets::new(welded.places, keys);
-    let same = |bucket: &[u64]| bucket.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    (0..welded.places).map(|place| same(buckets.bucket(place))).sum()
+/// How many of the triangles at an edge have the third place of one before, and have it with the
+/// highest number of the three: so that each triangle is looked at at one of its edges.
+fn count_duplicates(edge: &[u64], triangles: &[[u32; 3]]) -> usize {
+    let highest = |edge_use: &u64| {
+        let corner = corner_of(*edge_use) as usize;
+        let third = triangles[corner / 3][(corner % 3 + 2) % 3];
+        (u64::from(third) > edge_use >> 32).then_some(third)
+    };
+    if let [a, b] = edge {
+        let (a, b) = (highest(a), highest(b));
+        return usize::from(a.is_some() && a == b);
+    }
+    let mut thirds: Vec<u32> = edge.iter().filter_map(highest).collect();
+    thirds.sort_unstable();
+    thirds.windows(2).filter(|pair| pair[0] == pair[1]).count()
 }
 
 /// Fans of triangles around places. In a closed surface a place where two sheets touch has two, and
@@ -178,14 +187,10 @@ impl Buckets {
         self.starts[key] as usize..self.starts[key + 1] as usize
     }
 
-    fn bucket(&self, key: usize) -> &[u64] {
-        &self.words[self.range(key)]
-    }
-
     /// Calls `visit` with the key and the words that agree in their upper half.
     fn for_each_group(&self, mut visit: impl FnMut(usize, &[u64])) {
         for key in 0..self.starts.len() - 1 {
-            self.bucket(key)
+            self.words[self.range(key)]
                 .chunk_by(|a, b| a >> 32 == b >> 32)
                 .for_each(|group| visit(key, group));
         }
