@@ -66,6 +66,7 @@ const GUARDED_WHEN_SHIPPED: &[(&str, &[&str])] = &[
     ("image", &["voxflow-formats"]),
     ("indicatif", &["voxflow"]),
     ("libc", &["voxflow"]),
+    ("meshopt", &["voxflow-geometry"]),
     ("safetensors", &["voxflow-training"]),
     ("tempfile", &["voxflow-sinks", "voxflow-training", "voxflow"]),
     ("toml", &["voxflow"]),

@@ -22,6 +22,7 @@ mod normalize;
 mod ranges;
 mod render_views;
 mod sample_points;
+mod simplify;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -35,7 +36,7 @@ pub use downsample::{DownsampleKind, DownsampleParams};
 pub use downsample_mean::{DownsampleMeanKind, DownsampleMeanParams};
 pub use erode::{ErodeKind, ErodeParams};
 pub use extract_poses::{ExtractPosesKind, ExtractPosesParams};
-pub use kernels::{BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION, MeshStats, Neighbours, Noise, Normalize, OutlierCut, Outputs, Paint, PointFit, PointOptions, Projection, RenderOptions, Renderer, Rendering, Rig, RigView, Scene, Shading, Shot, SurfacePoints, Up, camera_from_object, close, dilate, downsample, downsample_mean, erode, fitting_distance, largest_component, marching_cubes, marching_cubes_soft, mesh_stats, normalize_mesh, render, rig_views, sample_points, voxelize_mesh, voxelize_points, without_outliers};
+pub use kernels::{BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION, MeshStats, Neighbours, Noise, Normalize, OutlierCut, Outputs, Paint, PointFit, PointOptions, Projection, RenderOptions, Renderer, Rendering, Rig, RigView, Scene, Shading, Shot, Simplified, SurfacePoints, Up, camera_from_object, close, dilate, downsample, downsample_mean, erode, fitting_distance, largest_component, marching_cubes, marching_cubes_soft, mesh_stats, normalize_mesh, render, rig_views, sample_points, simplify, voxelize_mesh, voxelize_points, without_outliers};
 pub use largest_component::{LargestComponentKind, LargestComponentParams};
 pub use marching_cubes::{MarchingCubesKind, MarchingCubesParams};
 pub use marching_cubes_soft::{MarchingCubesSoftKind, MarchingCubesSoftParams};
@@ -43,6 +44,7 @@ pub use mesh_stats::{MeshStatsKind, MeshStatsParams};
 pub use normalize::{NormalizeKind, NormalizeParams};
 pub use render_views::{RenderViewsKind, RenderViewsParams};
 pub use sample_points::{SamplePointsKind, SamplePointsParams};
+pub use simplify::{SimplifyKind, SimplifyParams};
 pub use voxelize::{VoxelizeKind, VoxelizeParams};
 pub use voxelize_points::{VoxelizePointsKind, VoxelizePointsParams};
 
@@ -63,6 +65,7 @@ pub const ALL: &[&dyn Kind] = &[
     &NormalizeKind,
     &RenderViewsKind,
     &SamplePointsKind,
+    &SimplifyKind,
     &VoxelizeKind,
     &VoxelizePointsKind,
 ];

@@ -28,7 +28,12 @@ pub(crate) fn weld(mesh: &TriMesh, bounds: &Bounds) -> Welded {
     let steps_per_unit = if longest > 0.0 { STEPS / longest } else { 0.0 };
     let step = |x: f32, min: f64| ((f64::from(x) - min) * steps_per_unit + 0.5) as u32;
     let mut place_of_vertex = vec![u32::MAX; mesh.vertices.len()];
-    let mut places = HashMap::<Place, u32, BuildHasherDefault<PlaceHasher>>::default();
+    // A closed mesh has about half as many places as triangles, a soup three times as many vertices.
+    let expected = mesh.vertices.len().min(mesh.triangles.len() / 2 + 8);
+    let mut places = HashMap::<Place, u32, _>::with_capacity_and_hasher(
+        expected,
+        BuildHasherDefault::<PlaceHasher>::default(),
+    );
     let mut place = |vertex: u32| {
         let known = &mut place_of_vertex[vertex as usize];
         if *known == u32::MAX {
