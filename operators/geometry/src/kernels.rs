@@ -1,6 +1,7 @@
 //! Kernels: geometry as plain functions on values, without tables and without operators.
 
 mod background;
+mod block;
 mod camera;
 mod carve;
 mod cell_range;

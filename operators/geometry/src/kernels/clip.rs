@@ -69,7 +69,7 @@ impl Clipper {
             let height = |position: [f64; 3]| dot(normal, position) + offset;
             (polygon, count) = clip_plane(&polygon[..count], height);
         }
-        (std::array::from_fn(|i| self.land(&polygon[i])), count.min(MAX_CORNERS))
+        (std::array::from_fn(|i| self.land(lens, &polygon[i])), count.min(MAX_CORNERS))
     }
 
     /// Inside is where normal . position + offset is not negative.
@@ -91,7 +91,7 @@ impl Clipper {
         [([0.0, 0.0, 1.0], -self.near), side(0, 1.0), side(0, -1.0), side(1, 1.0), side(1, -1.0)]
     }
 
-    fn land(&self, corner: &Corner) -> Landed {
+    fn land(&self, lens: &Lens, corner: &Corner) -> Landed {
         corner.landed.unwrap_or_else(|| {
             let [x, y, z] = corner.position;
             let divisor = if self.projection == Projection::Perspective { z } else { 1.0 };
@@ -99,7 +99,12 @@ impl Clipper {
                 let value = self.focal[axis] * value / divisor + self.center[axis];
                 value.clamp(-f64::from(GUARD), f64::from(GUARD)).round() as i32
             };
-            Landed { x: fixed(0, x), y: fixed(1, y), z: z as f32 }
+            Landed {
+                x: fixed(0, x),
+                y: fixed(1, y),
+                z: z as f32,
+                nearness: lens.nearness(z as f32),
+            }
         })
     }
 }
@@ -146,7 +151,7 @@ mod tests {
         let lens = Lens::new(&camera, &intrinsics, Projection::Perspective, 1.0, 1);
         let clipper = Clipper::new(&camera, &intrinsics, Projection::Perspective, 1.0, 1);
         let triangle = [0, 1, 2].map(|i| [i as f64, 0.0, zs[i]]);
-        let landed = lens.land(triangle.map(|corner| corner.map(|x| x as f32)));
+        let landed = triangle.map(|corner| lens.land(corner.map(|x| x as f32)));
         let (polygon, count) = clipper.clip(&lens, triangle, landed);
         polygon[..count].iter().map(|corner| corner.z).collect()
     }
@@ -168,7 +173,7 @@ mod tests {
             let lens = Lens::new(&camera, &intrinsics, projection, 0.1, 1);
             let clipper = Clipper::new(&camera, &intrinsics, projection, 0.1, 1);
             let triangle = [[-1e9, 0.0, 1.0], [1e9, 1.0, 1.0], [0.0, 1e9, 1.0]];
-            let landed = lens.land(triangle.map(|corner| corner.map(|x| x as f32)));
+            let landed = triangle.map(|corner| lens.land(corner.map(|x| x as f32)));
             assert!(landed.iter().all(|corner| !lens.is_in_reach(corner)));
             let (polygon, count) = clipper.clip(&lens, triangle, landed);
             assert!(count >= 4);

@@ -38,7 +38,7 @@ pub(crate) struct Lens {
     pub(crate) near: f32,
     pub(crate) projection: Projection,
     /// Samples along x and y.
-    size: [u32; 2],
+    pub(crate) size: [u32; 2],
 }
 
 /// A point on the grid.
@@ -50,6 +50,16 @@ pub(crate) struct Landed {
     pub(crate) y: i32,
     /// Depth.
     pub(crate) z: f32,
+    /// Its nearness.
+    pub(crate) nearness: f32,
+}
+
+/// Four points on the grid.
+pub(crate) struct LandedLanes {
+    pub(crate) x: i32x4,
+    pub(crate) y: i32x4,
+    pub(crate) z: f32x4,
+    pub(crate) nearness: f32x4,
 }
 
 impl Lens {
@@ -79,25 +89,35 @@ impl Lens {
         }
     }
 
-    /// Where the three corners of a triangle land.
+    /// Where a point lands.
+    pub(crate) fn land(&self, point: [f32; 3]) -> Landed {
+        let landed = self.land_lanes(&point.map(f32x4::splat));
+        Landed {
+            x: landed.x.to_array()[0],
+            y: landed.y.to_array()[0],
+            nearness: landed.nearness.to_array()[0],
+            z: landed.z.to_array()[0],
+        }
+    }
+
+    /// Where four points land.
     #[inline(always)]
-    pub(crate) fn land(&self, [a, b, c]: [[f32; 3]; 3]) -> [Landed; 3] {
-        let points = [
-            f32x4::new([a[0], b[0], c[0], a[0]]),
-            f32x4::new([a[1], b[1], c[1], a[1]]),
-            f32x4::new([a[2], b[2], c[2], a[2]]),
-        ];
-        let (x, y, z) = match self.projection {
-            Projection::Perspective => land::<false>(&self.rows, &points, &self.center),
-            Projection::Orthographic => land::<true>(&self.rows, &points, &self.center),
-        };
-        let (x, y, z) = (x.to_array(), y.to_array(), z.to_array());
-        let landed = |i: usize| Landed { x: x[i], y: y[i], z: z[i] };
-        [landed(0), landed(1), landed(2)]
+    pub(crate) fn land_lanes(&self, points: &[f32x4; 3]) -> LandedLanes {
+        match self.projection {
+            Projection::Perspective => land::<false>(&self.rows, points, &self.center),
+            Projection::Orthographic => land::<true>(&self.rows, points, &self.center),
+        }
+    }
+
+    /// The nearness of a depth: see [`crate::kernels::rays::Nearness`].
+    pub(crate) fn nearness(&self, z: f32) -> f32 {
+        match self.projection {
+            Projection::Perspective => 1.0 / z,
+            Projection::Orthographic => -z,
+        }
     }
 
     /// Whether a triangle with this corner needs no clipping for its sake.
-    #[inline(always)]
     pub(crate) fn is_in_reach(&self, point: &Landed) -> bool {
         point.z >= self.near && point.x.abs() < GUARD && point.y.abs() < GUARD
     }
@@ -152,7 +172,7 @@ impl LensLanes {
     #[inline(always)]
     fn cell<const ORTHOGRAPHIC: bool>(&self, [x, y, z]: [f32; 3]) -> Cells {
         let points = [f32x4::splat(x), f32x4::splat(y), f32x4::splat(z)];
-        let (x, y, z) = land::<ORTHOGRAPHIC>(&self.rows, &points, &self.center);
+        let LandedLanes { x, y, z, .. } = land::<ORTHOGRAPHIC>(&self.rows, &points, &self.center);
         let first = i32x4::splat(HALF - 1);
         let (column, row): (i32x4, i32x4) = ((x + first) >> SHIFT, (y + first) >> SHIFT);
         let is_seen: i32x4 = cast(z.simd_ge(self.near));
@@ -182,12 +202,18 @@ fn land<const ORTHOGRAPHIC: bool>(
     rows: &Rows,
     points: &[f32x4; 3],
     center: &[f32x4; 2],
-) -> (i32x4, i32x4, f32x4) {
+) -> LandedLanes {
     let u = row_product(&rows[0], points);
     let v = row_product(&rows[1], points);
     let z = row_product(&rows[2], points);
     let inverse = if ORTHOGRAPHIC { f32x4::ONE } else { f32x4::ONE / z };
-    (fixed(u * inverse, center[0]), fixed(v * inverse, center[1]), z)
+    let nearness = if ORTHOGRAPHIC { -z } else { inverse };
+    LandedLanes {
+        x: fixed(u * inverse, center[0]),
+        y: fixed(v * inverse, center[1]),
+        z,
+        nearness,
+    }
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@ use bytemuck::{cast, cast_slice, cast_slice_mut};
 use wide::{f32x4, i32x4};
 
 use crate::kernels::lens::Landed;
-use crate::kernels::rays::Nearness;
+use crate::kernels::rays::Affine;
 
 /// Bits of the fixed-point grid in a sample's width.
 pub(crate) const SHIFT: i32 = 12;
@@ -43,6 +43,28 @@ pub(crate) struct Area {
     pub(crate) bottom: usize,
 }
 
+/// A triangle on the grid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    /// Of its corners, in steps from the left.
+    pub(crate) x: [i32; 3],
+    /// In steps from the top.
+    pub(crate) y: [i32; 3],
+    /// Nearness of the farthest corner: a sample at the rim of a steep triangle is not past it.
+    pub(crate) low: f32,
+    /// Nearness of the nearest corner.
+    pub(crate) high: f32,
+    /// Samples whose centres can be inside.
+    pub(crate) area: Area,
+}
+
+/// How near the samples of a triangle are.
+struct Nearness {
+    affine: Affine,
+    low: f32,
+    high: f32,
+}
+
 /// Edge functions of a triangle at the sample in the first column of the first row: not negative
 /// inside. Each is in units of the grid's step, rounded down, which changes no sign.
 struct Edges {
@@ -74,7 +96,8 @@ impl Raster {
     }
 
     /// Draws triangle `number`, whichever way it is turned; `nearness` is asked for only if its box
-    /// holds the centre of a sample. Where two are equally near, the one that was drawn first stays.
+    /// holds the centre of a sample in which it may be nearest. Where two are equally near, the one
+    /// that was drawn first stays.
     ///
     /// A sample is in the triangle when its centre is; a centre on an edge belongs to the triangle on
     /// the edge's right or lower side (top-left rule), so triangles that share the edge neither leave
@@ -83,27 +106,49 @@ impl Raster {
     pub(crate) fn draw(
         &mut self,
         number: u32,
-        corners: [Landed; 3],
-        nearness: impl FnOnce() -> Nearness,
+        target: &Target,
+        nearness: impl FnOnce() -> Affine,
     ) {
-        let (xs, ys) = (corners.map(|p| p.x), corners.map(|p| p.y));
-        let (left, right) = centers(xs, self.width);
-        let (top, bottom) = centers(ys, self.height);
-        let area = doubled_area(&corners);
-        if left >= right || top >= bottom || area == 0 {
+        let Area { left, right, top, bottom } = target.area;
+        let (first, end) = (left / GROUP, right.div_ceil(GROUP));
+        if left >= right || self.hides((first, end), (top, bottom), target.high) {
             return;
         }
-        self.touched.include(Area { left, right, top, bottom });
-        let (first, end) = (left / GROUP, right.div_ceil(GROUP));
-        let is_narrow =
-            end - first <= MAX_GROUPS && span(xs) <= MAX_NARROW && span(ys) <= MAX_NARROW;
-        let column = if is_narrow { first * GROUP } else { left };
-        let edges = Edges::new(&corners, area.signum(), column, top);
-        if is_narrow {
-            self.draw_groups(number, (first, end), (top, bottom), &edges, &nearness());
-        } else {
-            self.draw_spans(number, Area { left, right, top, bottom }, edges, &nearness());
+        let doubled = target.doubled_area();
+        if doubled == 0 {
+            return;
         }
+        self.touched.include(target.area);
+        let is_narrow = end - first <= MAX_GROUPS
+            && span(target.x) <= MAX_NARROW
+            && span(target.y) <= MAX_NARROW;
+        let column = if is_narrow { first * GROUP } else { left };
+        let edges = Edges::new(target, doubled.signum(), column, top);
+        let nearness = Nearness { affine: nearness(), low: target.low, high: target.high };
+        if is_narrow {
+            self.draw_groups(number, (first, end), (top, bottom), &edges, &nearness);
+        } else {
+            self.draw_spans(number, target.area, edges, &nearness);
+        }
+    }
+
+    /// Whether everything in these groups of these rows is at least so near.
+    #[inline(always)]
+    fn hides(
+        &self,
+        (first, end): (usize, usize),
+        (top, bottom): (usize, usize),
+        nearness: f32,
+    ) -> bool {
+        let nearness = f32x4::splat(nearness);
+        for row in top..bottom {
+            for group in &self.nearness[row * self.groups + first..row * self.groups + end] {
+                if !group.simd_ge(nearness).all() {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     fn draw_groups(
@@ -115,8 +160,9 @@ impl Raster {
         nearness: &Nearness,
     ) {
         let lanes = i32x4::new([0, 1, 2, 3]);
-        let spread =
-            |value: i64, step: i64| i32x4::splat(value as i32) + lanes * i32x4::splat(step as i32);
+        let spread = |value: i64, step: i64| {
+            i32x4::splat(value as i32) + lanes * i32x4::splat(step as i32)
+        };
         let Edges { value, step_x, step_y } = edges;
         let mut rows =
             [spread(value[0], step_x[0]), spread(value[1], step_x[1]), spread(value[2], step_x[2])];
@@ -204,18 +250,17 @@ impl Area {
 impl Edges {
     #[inline(always)]
     /// At the sample in `column` and `row`, of a triangle whose area has the sign `sign`.
-    fn new(corners: &[Landed; 3], sign: i64, column: usize, row: usize) -> Self {
+    fn new(target: &Target, sign: i64, column: usize, row: usize) -> Self {
         let at = |index: usize| index as i64 * i64::from(STEPS) + i64::from(HALF);
         let (x, y) = (at(column), at(row));
-        let edge = |a: &Landed, b: &Landed| {
-            let dx = sign * i64::from(b.x - a.x);
-            let dy = sign * i64::from(b.y - a.y);
+        let edge = |a: usize, b: usize| {
+            let dx = sign * i64::from(target.x[b] - target.x[a]);
+            let dy = sign * i64::from(target.y[b] - target.y[a]);
             let owns_its_samples = dy < 0 || (dy == 0 && dx > 0);
-            let value = dx * (y - i64::from(a.y)) - dy * (x - i64::from(a.x));
+            let value = dx * (y - i64::from(target.y[a])) - dy * (x - i64::from(target.x[a]));
             ((value - i64::from(!owns_its_samples)) >> SHIFT, -dy, dx)
         };
-        let [a, b, c] = corners;
-        let (a, b, c) = (edge(b, c), edge(c, a), edge(a, b));
+        let (a, b, c) = (edge(1, 2), edge(2, 0), edge(0, 1));
         Self { value: [a.0, b.0, c.0], step_x: [a.1, b.1, c.1], step_y: [a.2, b.2, c.2] }
     }
 
@@ -236,21 +281,37 @@ impl Edges {
     }
 }
 
-/// Twice the area of a triangle, in steps squared; below 0 when its corners run counter-clockwise as
-/// one sees them.
-pub(crate) fn doubled_area([a, b, c]: &[Landed; 3]) -> i64 {
-    let difference = |to: i32, from: i32| i64::from(to) - i64::from(from);
-    difference(b.x, a.x) * difference(c.y, a.y) - difference(b.y, a.y) * difference(c.x, a.x)
+impl Target {
+    /// The triangle with these corners, in a picture of `size` samples.
+    pub(crate) fn new(corners: [Landed; 3], size: [u32; 2]) -> Self {
+        let (x, y) = (corners.map(|p| p.x), corners.map(|p| p.y));
+        let cell = |value: i32, axis: usize| {
+            ((value + HALF - 1) >> SHIFT).clamp(0, size[axis] as i32) as usize
+        };
+        let nears = corners.map(|p| p.nearness);
+        let low = |values: [i32; 3]| values[0].min(values[1]).min(values[2]);
+        let high = |values: [i32; 3]| values[0].max(values[1]).max(values[2]);
+        let area = Area {
+            left: cell(low(x), 0),
+            right: cell(high(x), 0),
+            top: cell(low(y), 1),
+            bottom: cell(high(y), 1),
+        };
+        let low = nears[0].min(nears[1]).min(nears[2]);
+        Self { x, y, low, high: nears[0].max(nears[1]).max(nears[2]), area }
+    }
+
+    /// Twice the area, in steps squared; below 0 when the corners run counter-clockwise as one sees
+    /// them.
+    #[inline(always)]
+    pub(crate) fn doubled_area(&self) -> i64 {
+        let Self { x: [ax, bx, cx], y: [ay, by, cy], .. } = *self;
+        let product = |x: i32, y: i32| i64::from(x) * i64::from(y);
+        product(bx - ax, cy - ay) - product(by - ay, cx - ax)
+    }
 }
 
-/// Samples `first .. end` along an axis of `size` whose centres can lie in a triangle.
-fn centers(values: [i32; 3], size: usize) -> (usize, usize) {
-    let low = values[0].min(values[1]).min(values[2]);
-    let high = values[0].max(values[1]).max(values[2]);
-    let cell = |value: i32| ((value + HALF - 1) >> SHIFT).clamp(0, size as i32) as usize;
-    (cell(low), cell(high))
-}
-
+#[inline(always)]
 fn span(values: [i32; 3]) -> i32 {
     let low = values[0].min(values[1]).min(values[2]);
     values[0].max(values[1]).max(values[2]) - low

@@ -25,17 +25,6 @@ pub(crate) struct Rays {
     moving: [[f64; 3]; 3],
 }
 
-/// The nearness of the points of a plane, as the z-buffer holds it: one over the depth in a perspective
-/// view, minus the depth in an orthographic one. Both are affine over the picture, larger is nearer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Nearness {
-    pub(crate) affine: Affine,
-    /// That of the farthest corner: a sample at the rim of a steep triangle is not past it.
-    pub(crate) low: f32,
-    /// That of the nearest corner.
-    pub(crate) high: f32,
-}
-
 impl Rays {
     pub(crate) fn new(
         camera: &Transform<Camera, Object>,
@@ -64,24 +53,20 @@ impl Rays {
         Self { projection, fixed, moving: [u, v, origin] }
     }
 
-    /// Of the plane of a triangle whose corners have depths `z`. Where the plane contains a ray, the
-    /// numbers may be infinite or NaN, which `low` and `high` bound.
+    /// The nearness of the plane of a triangle. Where the plane contains a ray, its numbers may be
+    /// infinite or NaN.
+    ///
+    /// Nearness is what the z-buffer holds: one over the depth in a perspective view, minus the depth
+    /// in an orthographic one. Both are affine over the picture, and larger is nearer.
     #[inline(always)]
-    pub(crate) fn nearness(&self, [a, b, c]: [[f64; 3]; 3], z: [f32; 3]) -> Nearness {
+    pub(crate) fn nearness(&self, [a, b, c]: [[f64; 3]; 3]) -> Affine {
         let normal = cross(minus(b, a), minus(c, a));
         let [u, v, origin] = self.moving;
-        let (scale, origin, nears) = match self.projection {
-            Projection::Perspective => {
-                let scale = 1.0 / dot(normal, minus(a, self.fixed));
-                (scale, origin, [1.0 / z[0], 1.0 / z[1], 1.0 / z[2]])
-            }
-            Projection::Orthographic => {
-                (1.0 / dot(normal, self.fixed), minus(origin, a), [-z[0], -z[1], -z[2]])
-            }
+        let (scale, origin) = match self.projection {
+            Projection::Perspective => (1.0 / dot(normal, minus(a, self.fixed)), origin),
+            Projection::Orthographic => (1.0 / dot(normal, self.fixed), minus(origin, a)),
         };
-        let affine = [dot(normal, u) * scale, dot(normal, v) * scale, dot(normal, origin) * scale];
-        let (low, high) = ends(nears);
-        Nearness { affine, low, high }
+        [dot(normal, u) * scale, dot(normal, v) * scale, dot(normal, origin) * scale]
     }
 
     /// The depth of a nearness.
@@ -120,12 +105,4 @@ impl Rays {
             [u, v, origin + constant]
         })
     }
-}
-
-/// The lowest and the highest of three numbers.
-#[inline(always)]
-fn ends([a, b, c]: [f32; 3]) -> (f32, f32) {
-    let low = if a < b { a } else { b };
-    let high = if a < b { b } else { a };
-    (if c < low { c } else { low }, if c > high { c } else { high })
 }

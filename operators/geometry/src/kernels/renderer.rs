@@ -2,11 +2,12 @@
 
 use voxflow_contract::{Camera, Intrinsics, Object, Transform, TriMesh};
 
+use crate::kernels::block::{BLOCK, Block};
 use crate::kernels::background::{Backdrop, Background};
 use crate::kernels::clip::Clipper;
-use crate::kernels::lens::{Cells, LANES, Lens, LensLanes, may_cover};
+use crate::kernels::lens::{Cells, LANES, Landed, Lens, LensLanes, may_cover};
 use crate::kernels::paint::Paint;
-use crate::kernels::raster::{Raster, doubled_area};
+use crate::kernels::raster::{Raster, Target};
 use crate::kernels::rays::Rays;
 use crate::kernels::render::{Colors, Faces, RenderOptions, Rendering, Shading};
 use crate::kernels::resolve::resolve;
@@ -15,9 +16,6 @@ use crate::kernels::shader::{Shader, Surface, SurfaceColors};
 
 /// Most samples along a side of a picture.
 pub(crate) const MAX_SAMPLES: u32 = 4096;
-
-/// Triangles whose corners are fetched together.
-const BLOCK: usize = 64;
 
 /// What is rendered.
 #[derive(Clone, Copy)]
@@ -50,6 +48,7 @@ pub struct Renderer {
     raster: Raster,
     cells: Vec<Cells>,
     sieved: [Vec<u32>; LANES],
+    block: Block,
     picture: Rendering,
 }
 
@@ -117,16 +116,18 @@ impl Renderer {
         let (width, height) = (shot.intrinsics.width_px * side, shot.intrinsics.height_px * side);
         assert!(width.max(height) <= MAX_SAMPLES, "{width} x {height} samples are too many");
         self.raster.clear(width as usize, height as usize);
-        // Corners lie far apart in memory: fetched in blocks, their waits overlap.
-        let mut corners = [[[0.0; 3]; 3]; BLOCK];
         for numbers in self.sieved[lane].chunks(BLOCK) {
-            for (corners, number) in corners.iter_mut().zip(numbers) {
-                let [a, b, c] = mesh.triangles[*number as usize];
-                let corner = |vertex: u32| mesh.vertices[vertex as usize];
-                *corners = [corner(a), corner(b), corner(c)];
-            }
-            for (corners, number) in corners.iter().zip(numbers) {
-                view.draw(&mut self.raster, *number, *corners);
+            self.block.fill(mesh, numbers, &view.lens);
+            for (i, number) in numbers.iter().enumerate() {
+                match self.block.target(i) {
+                    Some(target) => {
+                        view.draw(&mut self.raster, *number, &target, || self.block.corners(i));
+                    }
+                    None => {
+                        let (corners, landed) = (self.block.corners(i), self.block.landed(i, &view.lens));
+                        view.draw_clipped(&mut self.raster, *number, corners, landed);
+                    }
+                }
             }
         }
     }
@@ -158,35 +159,33 @@ impl View {
     }
 
     #[inline(always)]
-    fn draw(&self, raster: &mut Raster, number: u32, corners: [[f32; 3]; 3]) {
-        let landed = self.lens.land(corners);
-        let is_whole = self.lens.is_in_reach(&landed[0])
-            && self.lens.is_in_reach(&landed[1])
-            && self.lens.is_in_reach(&landed[2]);
-        if !is_whole {
-            self.draw_clipped(raster, number, corners);
-        } else if self.faces == Faces::Both || doubled_area(&landed) < 0 {
-            raster.draw(number, landed, || {
-                let [a, b, c] = corners;
-                self.rays.nearness(
-                    [wider(a), wider(b), wider(c)],
-                    [landed[0].z, landed[1].z, landed[2].z],
-                )
+    fn draw(
+        &self,
+        raster: &mut Raster,
+        number: u32,
+        target: &Target,
+        corners: impl FnOnce() -> [[f32; 3]; 3],
+    ) {
+        if self.faces == Faces::Both || target.doubled_area() < 0 {
+            raster.draw(number, target, || {
+                let [a, b, c] = corners();
+                self.rays.nearness([wider(a), wider(b), wider(c)])
             });
         }
     }
 
     #[cold]
-    fn draw_clipped(&self, raster: &mut Raster, number: u32, corners: [[f32; 3]; 3]) {
-        let landed = self.lens.land(corners);
-        let corners = corners.map(wider);
-        let (polygon, count) = self.clipper.clip(&self.lens, corners, landed);
+    fn draw_clipped(
+        &self,
+        raster: &mut Raster,
+        number: u32,
+        corners: [[f32; 3]; 3],
+        landed: [Landed; 3],
+    ) {
+        let (polygon, count) = self.clipper.clip(&self.lens, corners.map(wider), landed);
         for i in 2..count {
             let fan = [polygon[0], polygon[i - 1], polygon[i]];
-            if self.faces == Faces::Both || doubled_area(&fan) < 0 {
-                raster
-                    .draw(number, fan, || self.rays.nearness(corners, fan.map(|corner| corner.z)));
-            }
+            self.draw(raster, number, &Target::new(fan, self.lens.size), || corners);
         }
     }
 }
