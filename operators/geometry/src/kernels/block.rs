@@ -22,6 +22,7 @@ pub(crate) struct Block {
     corners: [[Floats; 3]; 3],
     x: [Integers; 3],
     y: [Integers; 3],
+    near: [Floats; 3],
     low: Floats,
     high: Floats,
     /// All ones where the lens can project every corner.
@@ -37,6 +38,7 @@ impl Default for Block {
             corners: [[floats; 3]; 3],
             x: [integers; 3],
             y: [integers; 3],
+            near: [floats; 3],
             low: floats,
             high: floats,
             is_whole: integers,
@@ -58,6 +60,13 @@ impl Block {
                 }
             }
         }
+        // The lanes past the last triangle repeat it.
+        for i in numbers.len()..numbers.len().next_multiple_of(LANES) {
+            for axis in self.corners.as_flattened_mut() {
+                let axis = cast_slice_mut::<f32x4, f32>(axis);
+                axis[i] = axis[numbers.len() - 1];
+            }
+        }
         for register in 0..numbers.len().div_ceil(LANES) {
             self.project(register, lens);
         }
@@ -72,6 +81,7 @@ impl Block {
         let (a, b, c) = (corner(0), corner(1), corner(2));
         for (i, landed) in [&a, &b, &c].into_iter().enumerate() {
             (self.x[i][register], self.y[i][register]) = (landed.x, landed.y);
+            self.near[i][register] = landed.nearness;
         }
         let (left, right) = ends([a.x, b.x, c.x]);
         let (top, bottom) = ends([a.y, b.y, c.y]);
@@ -106,6 +116,7 @@ impl Block {
         Some(Target {
             x: [integer(&self.x[0]), integer(&self.x[1]), integer(&self.x[2])],
             y: [integer(&self.y[0]), integer(&self.y[1]), integer(&self.y[2])],
+            near: [float(&self.near[0]), float(&self.near[1]), float(&self.near[2])],
             low: float(&self.low),
             high: float(&self.high),
             area: Area {
@@ -115,6 +126,28 @@ impl Block {
                 bottom: integer(bottom) as usize,
             },
         })
+    }
+
+    /// A box around those of the first `count` triangles that need no clipping.
+    pub(crate) fn area(&self, count: usize) -> Area {
+        let mut ends = [i32x4::splat(i32::MAX), i32x4::ZERO, i32x4::splat(i32::MAX), i32x4::ZERO];
+        for register in 0..count.div_ceil(LANES) {
+            let is_whole = self.is_whole[register];
+            let outside = !is_whole & i32x4::splat(i32::MAX);
+            for side in 0..4 {
+                let value = self.box_of[side][register];
+                ends[side] = match side % 2 {
+                    0 => ends[side].min(value | outside),
+                    _ => ends[side].max(value & is_whole),
+                };
+            }
+        }
+        Area {
+            left: ends[0].reduce_min() as usize,
+            right: ends[1].reduce_max() as usize,
+            top: ends[2].reduce_min() as usize,
+            bottom: ends[3].reduce_max() as usize,
+        }
     }
 
     /// The corners of triangle `i` in the mesh.

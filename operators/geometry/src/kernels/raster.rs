@@ -17,6 +17,8 @@ pub(crate) const HALF: i32 = STEPS / 2;
 const GROUP: usize = 4;
 /// Widest box, in groups, whose samples are all tested; in a wider one the ends of rows are solved for.
 const MAX_GROUPS: usize = 6;
+/// Most samples in a box for which one is tested after the other.
+const MAX_TINY: usize = 9;
 /// Longest side, in steps, of a triangle whose edge functions fit 32 bits.
 const MAX_NARROW: i32 = 256 * STEPS;
 /// Nearness where nothing is.
@@ -50,6 +52,8 @@ pub(crate) struct Target {
     pub(crate) x: [i32; 3],
     /// In steps from the top.
     pub(crate) y: [i32; 3],
+    /// Nearness of its corners.
+    pub(crate) near: [f32; 3],
     /// Nearness of the farthest corner: a sample at the rim of a steep triangle is not past it.
     pub(crate) low: f32,
     /// Nearness of the nearest corner.
@@ -82,6 +86,13 @@ impl Raster {
         self.nearness.resize(self.groups * height, f32x4::splat(NOTHING));
         // What it names is looked at only where something is near.
         self.triangle.resize(self.groups * height, i32x4::ZERO);
+    }
+
+    /// Says that something may be drawn in `area`, which must be before it is.
+    pub(crate) fn touch(&mut self, area: Area) {
+        if area.left < area.right && area.top < area.bottom {
+            self.touched.include(area);
+        }
     }
 
     /// A box outside of which nothing was drawn.
@@ -118,16 +129,20 @@ impl Raster {
         if doubled == 0 {
             return;
         }
-        self.touched.include(target.area);
+        if (right - left) * (bottom - top) <= MAX_TINY {
+            self.draw_tiny(number, target, doubled);
+            return;
+        }
         let is_narrow = end - first <= MAX_GROUPS
             && span(target.x) <= MAX_NARROW
             && span(target.y) <= MAX_NARROW;
         let column = if is_narrow { first * GROUP } else { left };
-        let edges = Edges::new(target, doubled.signum(), column, top);
-        let nearness = Nearness { affine: nearness(), low: target.low, high: target.high };
+        let edges = Edges::new(target, doubled < 0, column, top);
         if is_narrow {
+            let nearness = Nearness { affine: nearness(), low: target.low, high: target.high };
             self.draw_groups(number, (first, end), (top, bottom), &edges, &nearness);
         } else {
+            let nearness = Nearness { affine: nearness(), low: target.low, high: target.high };
             self.draw_spans(number, target.area, edges, &nearness);
         }
     }
@@ -151,6 +166,46 @@ impl Raster {
         true
     }
 
+    /// Tests one sample after the other. Nearness is that of the corners, interpolated.
+    #[inline(always)]
+    fn draw_tiny(&mut self, number: u32, target: &Target, doubled: i64) {
+        let Area { left, right, top, bottom } = target.area;
+        let Target { x: [ax, bx, cx], y: [ay, by, cy], near: [near_a, near_b, near_c], .. } = *target;
+        let (x, y) = (left as i32 * STEPS + HALF, top as i32 * STEPS + HALF);
+        let is_turned = doubled < 0;
+        let edge = |px: i32, py: i32, qx: i32, qy: i32| {
+            let (px, py, qx, qy) = if is_turned { (qx, qy, px, py) } else { (px, py, qx, qy) };
+            let (dx, dy) = (i64::from(qx - px), i64::from(qy - py));
+            let owns_its_samples = (dy < 0) | ((dy == 0) & (dx > 0));
+            let value = dx * i64::from(y - py) - dy * i64::from(x - px);
+            (value, -dy << SHIFT, dx << SHIFT, i64::from(!owns_its_samples))
+        };
+        let (mut a, mut b) = (edge(bx, by, cx, cy), edge(cx, cy, ax, ay));
+        let (_, _, _, bias_c) = edge(ax, ay, bx, by);
+        let doubled = doubled.abs();
+        let (nears, triangles): (&mut [f32], &mut [i32]) =
+            (cast_slice_mut(&mut self.nearness), cast_slice_mut(&mut self.triangle));
+        for row in top..bottom {
+            let from = row * self.groups * GROUP;
+            let (mut value_a, mut value_b) = (a.0, b.0);
+            let samples = nears[from + left..from + right].iter_mut();
+            for (near, triangle) in samples.zip(&mut triangles[from + left..from + right]) {
+                let value_c = doubled - value_a - value_b;
+                if (value_a - a.3) | (value_b - b.3) | (value_c - bias_c) >= 0 {
+                    let sum = value_a as f64 * f64::from(near_a)
+                        + value_b as f64 * f64::from(near_b)
+                        + value_c as f64 * f64::from(near_c);
+                    let here = (sum / doubled as f64) as f32;
+                    if here > *near {
+                        (*near, *triangle) = (here, number as i32);
+                    }
+                }
+                (value_a, value_b) = (value_a + a.1, value_b + b.1);
+            }
+            (a.0, b.0) = (a.0 + a.2, b.0 + b.2);
+        }
+    }
+
     fn draw_groups(
         &mut self,
         number: u32,
@@ -159,9 +214,9 @@ impl Raster {
         edges: &Edges,
         nearness: &Nearness,
     ) {
-        let lanes = i32x4::new([0, 1, 2, 3]);
         let spread = |value: i64, step: i64| {
-            i32x4::splat(value as i32) + lanes * i32x4::splat(step as i32)
+            let (value, step) = (value as i32, step as i32);
+            i32x4::new([value, value + step, value + 2 * step, value + 3 * step])
         };
         let Edges { value, step_x, step_y } = edges;
         let mut rows =
@@ -248,19 +303,22 @@ impl Area {
 }
 
 impl Edges {
+    /// At the sample in `column` and `row`, of a triangle whose corners run clockwise as one sees
+    /// them, or after two of them are swapped if it `is_turned`.
     #[inline(always)]
-    /// At the sample in `column` and `row`, of a triangle whose area has the sign `sign`.
-    fn new(target: &Target, sign: i64, column: usize, row: usize) -> Self {
-        let at = |index: usize| index as i64 * i64::from(STEPS) + i64::from(HALF);
+    fn new(target: &Target, is_turned: bool, column: usize, row: usize) -> Self {
+        let at = |index: usize| index as i32 * STEPS + HALF;
         let (x, y) = (at(column), at(row));
-        let edge = |a: usize, b: usize| {
-            let dx = sign * i64::from(target.x[b] - target.x[a]);
-            let dy = sign * i64::from(target.y[b] - target.y[a]);
-            let owns_its_samples = dy < 0 || (dy == 0 && dx > 0);
-            let value = dx * (y - i64::from(target.y[a])) - dy * (x - i64::from(target.x[a]));
+        let Target { x: [ax, bx, cx], y: [ay, by, cy], .. } = *target;
+        let (bx, cx) = if is_turned { (cx, bx) } else { (bx, cx) };
+        let (by, cy) = if is_turned { (cy, by) } else { (by, cy) };
+        let edge = |ax: i32, ay: i32, bx: i32, by: i32| {
+            let (dx, dy) = (i64::from(bx - ax), i64::from(by - ay));
+            let owns_its_samples = (dy < 0) | ((dy == 0) & (dx > 0));
+            let value = dx * i64::from(y - ay) - dy * i64::from(x - ax);
             ((value - i64::from(!owns_its_samples)) >> SHIFT, -dy, dx)
         };
-        let (a, b, c) = (edge(1, 2), edge(2, 0), edge(0, 1));
+        let (a, b, c) = (edge(bx, by, cx, cy), edge(cx, cy, ax, ay), edge(ax, ay, bx, by));
         Self { value: [a.0, b.0, c.0], step_x: [a.1, b.1, c.1], step_y: [a.2, b.2, c.2] }
     }
 
@@ -298,7 +356,7 @@ impl Target {
             bottom: cell(high(y), 1),
         };
         let low = nears[0].min(nears[1]).min(nears[2]);
-        Self { x, y, low, high: nears[0].max(nears[1]).max(nears[2]), area }
+        Self { x, y, near: nears, low, high: nears[0].max(nears[1]).max(nears[2]), area }
     }
 
     /// Twice the area, in steps squared; below 0 when the corners run counter-clockwise as one sees

@@ -118,6 +118,7 @@ impl Renderer {
         self.raster.clear(width as usize, height as usize);
         for numbers in self.sieved[lane].chunks(BLOCK) {
             self.block.fill(mesh, numbers, &view.lens);
+            self.raster.touch(self.block.area(numbers.len()));
             for (i, number) in numbers.iter().enumerate() {
                 match self.block.target(i) {
                     Some(target) => {
@@ -185,7 +186,9 @@ impl View {
         let (polygon, count) = self.clipper.clip(&self.lens, corners.map(wider), landed);
         for i in 2..count {
             let fan = [polygon[0], polygon[i - 1], polygon[i]];
-            self.draw(raster, number, &Target::new(fan, self.lens.size), || corners);
+            let target = Target::new(fan, self.lens.size);
+            raster.touch(target.area);
+            self.draw(raster, number, &target, || corners);
         }
     }
 }
