@@ -284,7 +284,7 @@ pub fn points() -> Schema {
     Schema::new("points", 1, keyed(columns))
 }
 
-/// `view` v1: the views of a sample, with the rig's numbers.
+/// `view` v2: the views of a sample, with the rig's numbers.
 pub fn view() -> Schema {
     let columns = vec![
         Column::new("images", T::Images, "PNG pictures, RGBA, sRGB, straight alpha."),
@@ -314,14 +314,39 @@ pub fn view() -> Schema {
             T::List(S::Float64),
             "Distance of each camera from the origin, mesh frame.",
         ),
-        Column::new("fov_y_deg", T::Float64, "Full vertical angle of view."),
+        Column::new(
+            "fov_y_deg",
+            T::Float64,
+            "Full vertical angle of view; 0 if the views are orthographic or have several.",
+        ),
         Column::new("width_px", T::UInt32, "Width of every picture."),
         Column::new("height_px", T::UInt32, "Height of every picture."),
+        Column::new(
+            "normal_maps",
+            T::Images,
+            "PNG unit normals in the camera frame (x right, y down, z forward), 127.5 + 127.5 n, alpha 0 for background; empty if not asked for.",
+        ),
+        Column::new(
+            "roll_deg",
+            T::List(S::Float64),
+            "Turn of each camera about its axis, from its x axis towards its y axis.",
+        ),
+        Column::new("projection", T::Utf8, "perspective or orthographic."),
+        Column::new(
+            "view_height",
+            T::Float64,
+            "Height of an orthographic picture in the mesh frame; 0 if the views are not.",
+        ),
+        Column::new(
+            "rig",
+            T::Utf8,
+            "Rig the cameras are of, or poses if a pose table says where they stand: they need not look at the origin then.",
+        ),
     ];
-    Schema::new("view", 1, keyed(columns))
+    Schema::new("view", 2, keyed(columns))
 }
 
-/// `pose` v1: OpenCV poses of a sample's views.
+/// `pose` v2: OpenCV poses of a sample's views.
 pub fn pose() -> Schema {
     let columns = vec![
         Column::new(
@@ -335,8 +360,14 @@ pub fn pose() -> Schema {
             T::TensorList(S::Float32, 4),
             "fx, fy, cx, cy per view in pixels; pixel (0, 0) covers the square from (0, 0) to (1, 1).",
         ),
+        Column::new("picture_px", T::TensorList(S::UInt32, 2), "Width and height of each view."),
+        Column::new(
+            "camera_model",
+            T::Utf8,
+            "pinhole, or orthographic with fx and fy in pixels per unit of the mesh frame.",
+        ),
     ];
-    Schema::new("pose", 1, keyed(columns))
+    Schema::new("pose", 2, keyed(columns))
 }
 
 /// `split` v1: the part of the data set a sample belongs to.

@@ -49,6 +49,7 @@ mod winding_tree;
 
 pub use background::Background;
 pub use camera::camera_from_object;
+pub(crate) use camera::spherical;
 pub(crate) use check::{check_mesh, check_triangles};
 pub use downsample::{downsample, downsample_mean};
 pub use fit::{BINVOX_CELL_MARGIN, Fit, PointFit, as};
@@ -63,7 +64,7 @@ pub use paint::Paint;
 pub use render::{Colors, Faces, Outputs, RenderOptions, Rendering, Shading, render};
 pub use renderer::{Renderer, Scene, Shot};
 pub(crate) use renderer::MAX_SAMPLES;
-pub use rig::{Rig, RigView, fitting_distance, rig_views};
+pub use rig::{Rig, RigDefaults, RigView, fitting_distance, rig_views, unit_cube_distance};
 pub use sample_points::{SurfacePoints, sample_points};
 pub use simplify::{Simplified, simplify};
 pub use voxelize_mesh::{BINVOX_CELL_MARGIN, Fit, MAX_RESOLUTION, voxelize_mesh};

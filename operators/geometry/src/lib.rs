@@ -20,9 +20,11 @@ mod marching_cubes_soft;
 mod mesh_stats;
 mod normalize;
 mod ranges;
+mod render_poses;
 mod render_views;
 mod sample_points;
 mod simplify;
+mod studio;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -45,6 +47,18 @@ pub use normalize::{NormalizeKind, NormalizeParams};
 pub use render_views::{RenderViewsKind, RenderViewsParams};
 pub use sample_points::{SamplePointsKind, SamplePointsParams};
 pub use simplify::{SimplifyKind, SimplifyParams};
+pub use kernels::{
+    BINVOX_CELL_MARGIN, Fit, MAX_RESOLUTION, Normalize, Up, normalize_mesh, voxelize_mesh,
+};
+pub use kernels::{
+    Background, Colors, Faces, Noise, Outputs, Paint, Projection, RenderOptions, Renderer,
+    Rendering, Rig, RigDefaults, RigView, Scene, Shading, Shot, camera_from_object,
+    fitting_distance, render, rig_views, unit_cube_distance,
+};
+pub use normalize::{NormalizeKind, NormalizeParams};
+pub use render_poses::{RenderPosesKind, RenderPosesParams};
+pub use render_views::{ProjectionChoice, RenderViewsKind, RenderViewsParams, RigChoice};
+pub use studio::{BackgroundChoice, ColorsChoice};
 pub use voxelize::{VoxelizeKind, VoxelizeParams};
 pub use voxelize_points::{VoxelizePointsKind, VoxelizePointsParams};
 
@@ -68,4 +82,9 @@ pub const ALL: &[&dyn Kind] = &[
     &SimplifyKind,
     &VoxelizeKind,
     &VoxelizePointsKind,
+    &ExtractPosesKind,
+    &NormalizeKind,
+    &RenderPosesKind,
+    &RenderViewsKind,
+    &VoxelizeKind,
 ];

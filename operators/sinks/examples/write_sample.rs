@@ -88,6 +88,11 @@ fn views() -> Result<Batch, Box<dyn Error>> {
         Values::numbers(vec![40.0f64; SAMPLES]),
         Values::numbers(vec![8u32; SAMPLES]),
         Values::numbers(vec![8u32; SAMPLES]),
+        Values::images(&vec![vec![]; SAMPLES]),
+        angles(),
+        Values::utf8(["perspective"; SAMPLES]),
+        Values::numbers(vec![0.0f64; SAMPLES]),
+        Values::utf8(["random"; SAMPLES]),
     ]);
     Ok(Batch::new(tables::view(), values)?)
 }
@@ -98,6 +103,8 @@ fn poses() -> Result<Batch, Box<dyn Error>> {
     values.extend([
         Values::tensor_lists(16, vec![matrices; SAMPLES]),
         Values::tensor_lists(4, vec![[8.0f32, 8.0, 4.0, 4.0].repeat(VIEWS); SAMPLES]),
+        Values::tensor_lists(2, vec![[8u32, 8].repeat(VIEWS); SAMPLES]),
+        Values::utf8(["pinhole"; SAMPLES]),
     ]);
     Ok(Batch::new(tables::pose(), values)?)
 }

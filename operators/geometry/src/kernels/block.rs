@@ -98,7 +98,8 @@ impl Block {
             let cell: i32x4 = (value + i32x4::splat(HALF - 1)) >> SHIFT;
             cell.max(i32x4::ZERO).min(end)
         };
-        let box_of = [cell(left, width), cell(right, width), cell(top, height), cell(bottom, height)];
+        let box_of =
+            [cell(left, width), cell(right, width), cell(top, height), cell(bottom, height)];
         for (all, one) in self.box_of.iter_mut().zip(box_of) {
             all[register] = one;
         }

@@ -27,6 +27,35 @@ pub fn camera_from_object(
     Transform::from_parts([right, down, forward], [0.0, 0.0, distance])
 }
 
+/// The pose of a camera after it is turned about its axis by `roll_deg`, from x (right) towards y (down).
+pub(crate) fn rolled(
+    camera: &Transform<Camera, Object>,
+    roll_deg: f64,
+) -> Transform<Camera, Object> {
+    if roll_deg == 0.0 {
+        return *camera;
+    }
+    let (sin, cos) = roll_deg.to_radians().sin_cos();
+    let turn = [[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]];
+    Transform::<Camera, Camera>::from_parts(turn, [0.0; 3]) * *camera
+}
+
+/// Azimuth, elevation, roll and distance of a camera's eye, as [`camera_from_object`] takes them; whether
+/// it looks at the origin is another matter. Straight above and below the azimuth is that of its right.
+pub(crate) fn spherical(camera: &Transform<Camera, Object>) -> [f64; 4] {
+    let m = &camera.matrix;
+    let t = camera.translation();
+    let eye = [0, 1, 2].map(|j| -(m[0][j] * t[0] + m[1][j] * t[1] + m[2][j] * t[2]));
+    let distance = eye.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let flat = eye[0].hypot(eye[2]);
+    let azimuth =
+        if flat > 1e-9 * distance { eye[0].atan2(eye[2]) } else { (-m[0][2]).atan2(m[0][0]) };
+    let (azimuth_deg, elevation_deg) = (azimuth.to_degrees(), eye[1].atan2(flat).to_degrees());
+    let upright = camera_from_object(azimuth_deg, elevation_deg, distance).matrix;
+    let along = |i: usize| (0..3).map(|j| m[0][j] * upright[i][j]).sum::<f64>();
+    [azimuth_deg, elevation_deg, along(1).atan2(along(0)).to_degrees(), distance]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +72,21 @@ mod tests {
             let eye = [e.cos() * a.sin(), e.sin(), e.cos() * a.cos()].map(|x| 2.5 * x);
             assert!(near(camera.apply(eye), [0.0; 3]), "{azimuth} {elevation}");
             assert!(near(camera.apply([0.0; 3]), [0.0, 0.0, 2.5]));
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_a_camera_come_back() {
+        for numbers in
+            [[20.0, 30.0, 15.0, 2.0], [-120.0, -60.0, -90.0, 1.0], [40.0, 90.0, 5.0, 3.0]]
+        {
+            let [azimuth, elevation, roll, distance] = numbers;
+            let camera = rolled(&camera_from_object(azimuth, elevation, distance), roll);
+            let [a, e, r, d] = spherical(&camera);
+            let again = rolled(&camera_from_object(a, e, d), r);
+            for (row, expected) in again.matrix.iter().zip(camera.matrix) {
+                assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{numbers:?}");
+            }
         }
     }
 

@@ -208,12 +208,7 @@ fn land<const ORTHOGRAPHIC: bool>(
     let z = row_product(&rows[2], points);
     let inverse = if ORTHOGRAPHIC { f32x4::ONE } else { f32x4::ONE / z };
     let nearness = if ORTHOGRAPHIC { -z } else { inverse };
-    LandedLanes {
-        x: fixed(u * inverse, center[0]),
-        y: fixed(v * inverse, center[1]),
-        z,
-        nearness,
-    }
+    LandedLanes { x: fixed(u * inverse, center[0]), y: fixed(v * inverse, center[1]), z, nearness }
 }
 
 #[inline(always)]

@@ -114,12 +114,7 @@ impl Raster {
     /// the edge's right or lower side (top-left rule), so triangles that share the edge neither leave
     /// it out nor draw it twice. This is exact.
     #[inline(always)]
-    pub(crate) fn draw(
-        &mut self,
-        number: u32,
-        target: &Target,
-        nearness: impl FnOnce() -> Affine,
-    ) {
+    pub(crate) fn draw(&mut self, number: u32, target: &Target, nearness: impl FnOnce() -> Affine) {
         let Area { left, right, top, bottom } = target.area;
         let (first, end) = (left / GROUP, right.div_ceil(GROUP));
         if left >= right || self.hides((first, end), (top, bottom), target.high) {
@@ -170,7 +165,8 @@ impl Raster {
     #[inline(always)]
     fn draw_tiny(&mut self, number: u32, target: &Target, doubled: i64) {
         let Area { left, right, top, bottom } = target.area;
-        let Target { x: [ax, bx, cx], y: [ay, by, cy], near: [near_a, near_b, near_c], .. } = *target;
+        let Target { x: [ax, bx, cx], y: [ay, by, cy], near: [near_a, near_b, near_c], .. } =
+            *target;
         let (x, y) = (left as i32 * STEPS + HALF, top as i32 * STEPS + HALF);
         let is_turned = doubled < 0;
         let edge = |px: i32, py: i32, qx: i32, qy: i32| {

@@ -2,8 +2,8 @@
 
 use voxflow_contract::{Camera, Intrinsics, Object, Transform, TriMesh};
 
-use crate::kernels::block::{BLOCK, Block};
 use crate::kernels::background::{Backdrop, Background};
+use crate::kernels::block::{BLOCK, Block};
 use crate::kernels::clip::Clipper;
 use crate::kernels::lens::{Cells, LANES, Landed, Lens, LensLanes, may_cover};
 use crate::kernels::paint::Paint;
@@ -125,7 +125,8 @@ impl Renderer {
                         view.draw(&mut self.raster, *number, &target, || self.block.corners(i));
                     }
                     None => {
-                        let (corners, landed) = (self.block.corners(i), self.block.landed(i, &view.lens));
+                        let (corners, landed) =
+                            (self.block.corners(i), self.block.landed(i, &view.lens));
                         view.draw_clipped(&mut self.raster, *number, corners, landed);
                     }
                 }
