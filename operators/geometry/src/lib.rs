@@ -38,26 +38,24 @@ pub use downsample::{DownsampleKind, DownsampleParams};
 pub use downsample_mean::{DownsampleMeanKind, DownsampleMeanParams};
 pub use erode::{ErodeKind, ErodeParams};
 pub use extract_poses::{ExtractPosesKind, ExtractPosesParams};
-pub use kernels::{BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION, MeshStats, Neighbours, Noise, Normalize, OutlierCut, Outputs, Paint, PointFit, PointOptions, Projection, RenderOptions, Renderer, Rendering, Rig, RigView, Scene, Shading, Shot, Simplified, SurfacePoints, Up, camera_from_object, close, dilate, downsample, downsample_mean, erode, fitting_distance, largest_component, marching_cubes, marching_cubes_soft, mesh_stats, normalize_mesh, render, rig_views, sample_points, simplify, voxelize_mesh, voxelize_points, without_outliers};
+pub use kernels::{
+    BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION,
+    MeshStats, Neighbours, Noise, Normalize, OutlierCut, Outputs, Paint, PointOptions, Projection,
+    RenderOptions, Renderer, Rendering, Rig, RigDefaults, RigView, Scene, Shading, Shot,
+    Simplified, SurfacePoints, Up, camera_from_object, close, dilate, downsample, downsample_mean,
+    erode, fitting_distance, largest_component, marching_cubes, marching_cubes_soft, mesh_stats,
+    normalize_mesh, render, rig_views, sample_points, simplify, unit_cube_distance, voxelize_mesh,
+    voxelize_points, without_outliers,
+};
 pub use largest_component::{LargestComponentKind, LargestComponentParams};
 pub use marching_cubes::{MarchingCubesKind, MarchingCubesParams};
 pub use marching_cubes_soft::{MarchingCubesSoftKind, MarchingCubesSoftParams};
 pub use mesh_stats::{MeshStatsKind, MeshStatsParams};
 pub use normalize::{NormalizeKind, NormalizeParams};
-pub use render_views::{RenderViewsKind, RenderViewsParams};
-pub use sample_points::{SamplePointsKind, SamplePointsParams};
-pub use simplify::{SimplifyKind, SimplifyParams};
-pub use kernels::{
-    BINVOX_CELL_MARGIN, Fit, MAX_RESOLUTION, Normalize, Up, normalize_mesh, voxelize_mesh,
-};
-pub use kernels::{
-    Background, Colors, Faces, Noise, Outputs, Paint, Projection, RenderOptions, Renderer,
-    Rendering, Rig, RigDefaults, RigView, Scene, Shading, Shot, camera_from_object,
-    fitting_distance, render, rig_views, unit_cube_distance,
-};
-pub use normalize::{NormalizeKind, NormalizeParams};
 pub use render_poses::{RenderPosesKind, RenderPosesParams};
 pub use render_views::{ProjectionChoice, RenderViewsKind, RenderViewsParams, RigChoice};
+pub use sample_points::{SamplePointsKind, SamplePointsParams};
+pub use simplify::{SimplifyKind, SimplifyParams};
 pub use studio::{BackgroundChoice, ColorsChoice};
 pub use voxelize::{VoxelizeKind, VoxelizeParams};
 pub use voxelize_points::{VoxelizePointsKind, VoxelizePointsParams};
@@ -77,14 +75,10 @@ pub const ALL: &[&dyn Kind] = &[
     &MarchingCubesSoftKind,
     &MeshStatsKind,
     &NormalizeKind,
+    &RenderPosesKind,
     &RenderViewsKind,
     &SamplePointsKind,
     &SimplifyKind,
     &VoxelizeKind,
     &VoxelizePointsKind,
-    &ExtractPosesKind,
-    &NormalizeKind,
-    &RenderPosesKind,
-    &RenderViewsKind,
-    &VoxelizeKind,
 ];

@@ -10,7 +10,7 @@ use voxflow_contract::{
 };
 
 use crate::grid_rows::{default_resolution, resolution_error, voxels_row_bytes};
-use crate::kernels::{OutlierCut, PointFit as Fit, PointOptions, voxelize_points};
+use crate::kernels::{Fit, OutlierCut, PointOptions, voxelize_points};
 use crate::ranges::range_error;
 
 /// Parameters of `voxelize_points`.

@@ -96,7 +96,7 @@ pub fn without_outliers(points: &[[f32; 3]], cut: OutlierCut) -> Result<Vec<[f32
 ///
 /// # Examples
 /// ```
-/// use voxflow_geometry::{PointFit as Fit, PointOptions, voxelize_points};
+/// use voxflow_geometry::{Fit as Fit, PointOptions, voxelize_points};
 ///
 /// let points = [[-0.5, 0.0, 0.1], [0.5, 0.5, 0.5], [0.5, 0.5, 0.45]];
 /// let grid = voxelize_points(&points, 4, Fit::UnitCube, &PointOptions::default()).unwrap();
