@@ -6,7 +6,7 @@ use voxflow_contract::{Fill, SolidRule, VoxelGrid};
 use voxflow_formats::npz::NpzFile;
 use voxflow_formats::{
     DecodedMesh, MeshFormat, Sidecar, binvox, decode_mesh_with, encode_mesh_with, gather_sidecars,
-    mat, npy,
+    mat, merge_corners, npy,
 };
 use voxflow_geometry::{Fit, voxelize_mesh};
 
@@ -96,7 +96,12 @@ pub fn decode_mesh_file(
         path.is_file().then(|| std::fs::read(&path).ok()).flatten()
     });
     let sidecars: Vec<_> = found.iter().map(|(name, bytes)| Sidecar { name, bytes }).collect();
-    decode_mesh_with(format, bytes, &sidecars).map_err(|e| Error::input("decode", path, e))
+    let decoded = decode_mesh_with(format, bytes, &sidecars);
+    let mut decoded = decoded.map_err(|e| Error::input("decode", path, e))?;
+    if format.repeats_corners() {
+        decoded.mesh = merge_corners(&decoded.mesh);
+    }
+    Ok(decoded)
 }
 
 /// Reads a file whole.

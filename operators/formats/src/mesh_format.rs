@@ -51,6 +51,12 @@ impl MeshFormat {
         }
     }
 
+    /// Whether a file repeats a corner in each triangle, so that what is read is a soup until
+    /// [`crate::merge_corners`] merges it.
+    pub fn repeats_corners(self) -> bool {
+        self == Self::Stl
+    }
+
     /// The format of a file extension, in upper or lower case.
     pub fn from_extension(extension: &str) -> Option<Self> {
         let extension = extension.to_ascii_lowercase();

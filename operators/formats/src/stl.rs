@@ -1,8 +1,7 @@
 //! STL: binary and text.
 //!
-//! STL repeats each corner in each triangle. The reader merges corners whose coordinates are
-//! bit-identical (zero and minus zero count as one), and nothing more: near corners stay apart.
-//! Normals are passed over, all solids of a text file become one mesh. Colours in the attribute bytes
+//! STL repeats each corner in each triangle, and so does what is read: three vertices a triangle.
+//! [`crate::merge_corners`] makes one vertex of those that are equal. Normals are passed over, all solids of a text file become one mesh. Colours in the attribute bytes
 //! of a binary file become materials.
 
 use voxflow_contract::{Appearance, TriMesh};
@@ -13,7 +12,6 @@ use crate::fan::Fan;
 use crate::mesh_format::DecodedMesh;
 use crate::quirks::Quirks;
 use crate::scan::{Scanner, error};
-use crate::weld::Welder;
 
 /// Reads an STL file. One whose length is what a binary header says is binary, whatever it begins
 /// with; else one that begins with `solid` and has no zero byte near its start is text.
@@ -85,8 +83,10 @@ fn decode_binary(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
         return Err(error("truncated", bytes.len(), message));
     }
     let records = &body.as_chunks::<RECORD>().0[..count as usize];
-    let mut welder = Welder::for_corners(3 * records.len());
-    let mut triangles = Vec::with_capacity(records.len());
+    if u32::try_from(3 * records.len()).is_err() {
+        return Err(too_many(HEADER));
+    }
+    let mut vertices = Vec::with_capacity(3 * records.len());
     let mut corners = [[0.0; 3]; 3 * BATCH];
     for (batch, records) in records.chunks(BATCH).enumerate() {
         let offset = HEADER + 4 + RECORD * BATCH * batch;
@@ -95,8 +95,9 @@ fn decode_binary(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
         if !corners.as_flattened().iter().all(|number| number.is_finite()) {
             return Err(not_finite(offset, corners));
         }
-        welder.weld_triangles(corners, &mut triangles).ok_or_else(|| too_many(offset))?;
+        vertices.extend_from_slice(corners);
     }
+    let triangles: Vec<_> = (0..count as u32).map(|i| [3 * i, 3 * i + 1, 3 * i + 2]).collect();
     let mut quirks = Vec::new();
     if body.len() as u64 > count * RECORD as u64 {
         let extra = body.len() as u64 - count * RECORD as u64;
@@ -104,11 +105,10 @@ fn decode_binary(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
     }
     let mut appearance = Appearance::default();
     face_colors(&bytes[..HEADER], records).into_materials(triangles.len(), &mut appearance);
-    let mesh = TriMesh { vertices: welder.vertices, triangles };
-    finish(mesh, appearance, bytes.len(), quirks)
+    finish(TriMesh { vertices, triangles }, appearance, bytes.len(), quirks)
 }
 
-/// Triangles that are read and welded at once.
+/// Triangles that are read and checked at once.
 const BATCH: usize = 16;
 
 #[inline]
@@ -162,7 +162,7 @@ fn decode_text(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
     let mut scanner = Scanner::new(bytes);
     let mut quirks = Quirks::default();
     // A text triangle takes some 200 bytes.
-    let (mut welder, mut triangles) = (Welder::for_corners(bytes.len() / 64), Vec::new());
+    let (mut vertices, mut triangles) = (Vec::with_capacity(bytes.len() / 64), Vec::new());
     let (mut fan, mut open_line) = (Fan::default(), None);
     while scanner.seek() {
         let line = scanner.line();
@@ -179,9 +179,9 @@ fn decode_text(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
                 (fan, open_line) = (Fan::default(), Some(line));
             }
             Some(Keyword::Vertex) => {
-                let vertex = welder.weld(scanner.vertex()?);
-                let vertex = vertex.ok_or_else(|| too_many(scanner.offset()))?;
-                fan.corner(vertex, &mut triangles);
+                let vertex = u32::try_from(vertices.len());
+                vertices.push(scanner.vertex()?);
+                fan.corner(vertex.map_err(|_| too_many(scanner.offset()))?, &mut triangles);
             }
             Some(Keyword::EndFacet) => {
                 note_corners(&mut quirks, fan.corners(), line);
@@ -198,7 +198,7 @@ fn decode_text(bytes: &[u8]) -> Result<DecodedMesh, FormatError> {
         let message = format_args!("the facet that begins on line {line} does not end");
         return Err(scanner.error("truncated", scanner.offset(), message));
     }
-    let mesh = TriMesh { vertices: welder.vertices, triangles };
+    let mesh = TriMesh { vertices, triangles };
     finish(mesh, Appearance::default(), scanner.offset(), quirks.into_fragments())
 }
 
@@ -271,6 +271,7 @@ mod tests {
     fn check(bytes: &[u8], expected: &str) {
         let found = match decode(bytes) {
             Ok(DecodedMesh { mesh, quirks, .. }) => {
+                let mesh = crate::merge_corners(&mesh);
                 format!("{} {:?} | {}", mesh.vertices.len(), mesh.triangles, quirks.join("; "))
             }
             Err(e) => format!("{}: {}", e.code, e.message),

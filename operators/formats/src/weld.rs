@@ -3,14 +3,44 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
+use voxflow_contract::TriMesh;
+
+/// The mesh with one vertex for all corners of triangles whose coordinates are equal (zero and minus
+/// zero are), and nothing more: near corners stay apart. Vertices are numbered by first use; those
+/// that no triangle uses are gone. For files that repeat corners, as STL does.
+///
+/// # Panics
+/// When a triangle names a vertex that does not exist, as indexing would.
+///
+/// # Examples
+/// ```
+/// use voxflow_contract::TriMesh;
+///
+/// let vertices = vec![[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0; 3], [0.0, 1.0, 0.0], [2.0; 3]];
+/// let soup = TriMesh { vertices, triangles: vec![[0, 1, 2], [3, 4, 5]] };
+/// assert_eq!(voxflow_formats::merge_corners(&soup).triangles, [[0, 1, 2], [0, 2, 3]]);
+/// ```
+pub fn merge_corners(mesh: &TriMesh) -> TriMesh {
+    let mut welder = Welder::for_corners(3 * mesh.triangles.len());
+    let mut triangles = Vec::with_capacity(mesh.triangles.len());
+    let mut corners = [[0.0; 3]; BATCH];
+    for batch in mesh.triangles.as_flattened().chunks(BATCH) {
+        for (corner, vertex) in corners.iter_mut().zip(batch) {
+            *corner = mesh.vertices[*vertex as usize];
+        }
+        welder.weld_triangles(&corners[..batch.len()], &mut triangles);
+    }
+    TriMesh { vertices: welder.vertices, triangles }
+}
+
 /// Vertices so far, each position once; zero and minus zero are equal.
 ///
 /// A table of open addressing, which holds numbers of vertices only: positions are compared where
 /// they lie. Its hash is keyed at random, so that no file can be made to collide; vertices are
 /// numbered by first use, whatever the key.
-pub(crate) struct Welder {
+struct Welder {
     /// The vertices.
-    pub(crate) vertices: Vec<[f32; 3]>,
+    vertices: Vec<[f32; 3]>,
     /// One more than the number of a vertex, or 0; a power of two long, at most five eighths full.
     table: Vec<u32>,
     key: [u64; 2],
@@ -24,7 +54,7 @@ const BATCH: usize = 48;
 
 impl Welder {
     /// A welder for about `corners` corners, with room for the vertices of a closed mesh of so many.
-    pub(crate) fn for_corners(corners: usize) -> Self {
+    fn for_corners(corners: usize) -> Self {
         let state = RandomState::new();
         Self {
             vertices: Vec::with_capacity(corners / 6),
@@ -35,21 +65,12 @@ impl Welder {
         }
     }
 
-    /// Number of the vertex at a finite position; `None` when there would be 2^32 of them.
-    pub(crate) fn weld(&mut self, position: [f32; 3]) -> Option<u32> {
-        self.make_room(1)?;
-        Some(self.insert(position, self.hash(position)))
-    }
-
-    /// Numbers of the vertices at finite positions, three a triangle; `None` as for [`Self::weld`].
-    pub(crate) fn weld_triangles(
-        &mut self,
-        corners: &[[f32; 3]],
-        triangles: &mut Vec<[u32; 3]>,
-    ) -> Option<()> {
+    /// Numbers of the vertices at finite positions, three a triangle. There are fewer than 2^32 in a
+    /// mesh, so they can be numbered.
+    fn weld_triangles(&mut self, corners: &[[f32; 3]], triangles: &mut Vec<[u32; 3]>) {
         let (mut hashes, mut entries) = ([0; BATCH], [0_u32; BATCH]);
         for batch in corners.chunks(BATCH) {
-            self.make_room(batch.len())?;
+            self.make_room(batch.len());
             let mask = self.table.len() - 1;
             for ((entry, hash), corner) in entries.iter_mut().zip(&mut hashes).zip(batch) {
                 *hash = self.hash(*corner);
@@ -72,7 +93,6 @@ impl Welder {
             let numbers = entries[..batch.len()].as_chunks::<3>().0.iter();
             triangles.extend(numbers.map(|entries| entries.map(|entry| entry - 1)));
         }
-        Some(())
     }
 
     #[inline(always)]
@@ -104,18 +124,16 @@ impl Welder {
 
     /// Makes the table large enough for `more` vertices.
     #[inline]
-    fn make_room(&mut self, more: usize) -> Option<()> {
+    fn make_room(&mut self, more: usize) {
         let needed = self.vertices.len() + more;
         self.corners += more;
         if 8 * needed > 5 * self.table.len() {
-            self.grow(needed)?;
+            self.grow(needed);
         }
-        Some(())
     }
 
     #[cold]
-    fn grow(&mut self, needed: usize) -> Option<()> {
-        u32::try_from(needed).ok()?;
+    fn grow(&mut self, needed: usize) {
         // A share of all corners as large as that of those so far will be vertices in the end: a sixth
         // of a closed mesh, all of a soup. It is little known at first, and a table larger than need
         // be costs cache misses.
@@ -133,7 +151,6 @@ impl Welder {
             table[slot] = i as u32 + 1;
         }
         self.table = table;
-        Some(())
     }
 }
 
@@ -156,12 +173,9 @@ mod tests {
             .collect();
         let mut triangles = Vec::new();
         let mut welder = Welder::for_corners(expected);
-        welder.weld_triangles(corners, &mut triangles).expect("few vertices");
+        welder.weld_triangles(corners, &mut triangles);
         assert_eq!(triangles.as_flattened(), numbers);
         assert_eq!(welder.vertices.len(), map.len());
-        let mut single = Welder::for_corners(expected);
-        let one_by_one: Vec<_> = corners.iter().map(|corner| single.weld(*corner)).collect();
-        assert_eq!(one_by_one, numbers.into_iter().map(Some).collect::<Vec<_>>());
     }
 
     #[test]

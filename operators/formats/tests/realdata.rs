@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use voxflow_contract::TriMesh;
 use voxflow_formats::{
     DecodedMesh, FormatError, MeshFormat, Sidecar, binvox, decode_mesh, decode_mesh_with,
-    gather_sidecars, picture,
+    gather_sidecars, merge_corners, picture,
 };
 
 #[expect(clippy::disallowed_methods, reason = "a test is told where its files are")]
@@ -30,7 +30,11 @@ fn bytes(folder: &Path, name: &str) -> Vec<u8> {
 fn decode(folder: &Path, name: &str) -> Result<DecodedMesh, FormatError> {
     let extension = Path::new(name).extension().and_then(|e| e.to_str()).expect("an extension");
     let format = MeshFormat::from_extension(extension).expect("a mesh format");
-    decode_mesh(format, &bytes(folder, name))
+    let mut decoded = decode_mesh(format, &bytes(folder, name))?;
+    if format.repeats_corners() {
+        decoded.mesh = merge_corners(&decoded.mesh);
+    }
+    Ok(decoded)
 }
 
 /// What a file should hold.

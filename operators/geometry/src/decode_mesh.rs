@@ -36,8 +36,9 @@ impl Kind for DecodeMeshKind {
     }
 
     fn manual(&self) -> &'static str {
-        "Takes table `sample`, gives table `mesh` in the frame of the file: nothing is moved, scaled \
-         or merged, and `mesh_from_source` is the identity.\n\n\
+        "Takes table `sample`, gives table `mesh` in the frame of the file: nothing is moved or \
+         scaled, equal corners are merged in STL only, which repeats each in every triangle, and \
+         `mesh_from_source` is the identity.\n\n\
          The reader is chosen by the column `format`, the file's extension. Polygons are cut into \
          triangle fans. What the format does not allow but can be got over stands in `quirks`, \
          separated by `; `.\n\n\
@@ -118,12 +119,15 @@ impl DecodeMesh {
         sidecars: &[Sidecar<'_>],
     ) -> Result<DecodedMesh, Fault> {
         let format = MeshFormat::from_extension(format).ok_or_else(|| unknown_format(format))?;
-        let decoded = if sidecars.is_empty() {
+        let mut decoded = if sidecars.is_empty() {
             voxflow_formats::decode_mesh(format, bytes)?
         } else {
             voxflow_formats::decode_mesh_with(format, bytes, sidecars)?
         };
         check_mesh(&decoded.mesh)?;
+        if format.repeats_corners() {
+            decoded.mesh = voxflow_formats::merge_corners(&decoded.mesh);
+        }
         if decoded.mesh.triangles.is_empty() && !self.allow_points {
             let count = decoded.mesh.vertices.len();
             let message = format!(

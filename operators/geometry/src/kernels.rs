@@ -36,6 +36,7 @@ mod separation;
 mod shade;
 mod shader;
 mod simd;
+#[cfg(feature = "simplify")]
 mod simplify;
 mod surface;
 mod thin;
@@ -66,6 +67,7 @@ pub(crate) use renderer::MAX_SAMPLES;
 pub use renderer::{Renderer, Scene, Shot};
 pub use rig::{Rig, RigDefaults, RigView, fitting_distance, rig_views, unit_cube_distance};
 pub use sample_points::{SurfacePoints, sample_points};
+#[cfg(feature = "simplify")]
 pub use simplify::{Simplified, simplify};
 pub use voxelize_mesh::{MAX_RESOLUTION, voxelize_mesh};
 pub use voxelize_points::{OutlierCut, PointOptions, voxelize_points, without_outliers};

@@ -23,6 +23,7 @@ mod ranges;
 mod render_poses;
 mod render_views;
 mod sample_points;
+#[cfg(feature = "simplify")]
 mod simplify;
 mod studio;
 #[cfg(test)]
@@ -42,11 +43,13 @@ pub use kernels::{
     BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION,
     MeshStats, Neighbours, Noise, Normalize, OutlierCut, Outputs, Paint, PointOptions, Projection,
     RenderOptions, Renderer, Rendering, Rig, RigDefaults, RigView, Scene, Shading, Shot,
-    Simplified, SurfacePoints, Up, camera_from_object, close, dilate, downsample, downsample_mean,
-    erode, fitting_distance, largest_component, marching_cubes, marching_cubes_soft, mesh_stats,
-    normalize_mesh, render, rig_views, sample_points, simplify, unit_cube_distance, voxelize_mesh,
+    SurfacePoints, Up, camera_from_object, close, dilate, downsample, downsample_mean, erode,
+    fitting_distance, largest_component, marching_cubes, marching_cubes_soft, mesh_stats,
+    normalize_mesh, render, rig_views, sample_points, unit_cube_distance, voxelize_mesh,
     voxelize_points, without_outliers,
 };
+#[cfg(feature = "simplify")]
+pub use kernels::{Simplified, simplify};
 pub use largest_component::{LargestComponentKind, LargestComponentParams};
 pub use marching_cubes::{MarchingCubesKind, MarchingCubesParams};
 pub use marching_cubes_soft::{MarchingCubesSoftKind, MarchingCubesSoftParams};
@@ -55,6 +58,7 @@ pub use normalize::{NormalizeKind, NormalizeParams};
 pub use render_poses::{RenderPosesKind, RenderPosesParams};
 pub use render_views::{ProjectionChoice, RenderViewsKind, RenderViewsParams, RigChoice};
 pub use sample_points::{SamplePointsKind, SamplePointsParams};
+#[cfg(feature = "simplify")]
 pub use simplify::{SimplifyKind, SimplifyParams};
 pub use studio::{BackgroundChoice, ColorsChoice};
 pub use voxelize::{VoxelizeKind, VoxelizeParams};
@@ -78,6 +82,7 @@ pub const ALL: &[&dyn Kind] = &[
     &RenderPosesKind,
     &RenderViewsKind,
     &SamplePointsKind,
+    #[cfg(feature = "simplify")]
     &SimplifyKind,
     &VoxelizeKind,
     &VoxelizePointsKind,
