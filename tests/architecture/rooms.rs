@@ -102,6 +102,7 @@ const WORDS: &[Word] = &[
         word: "unsafe",
         only_in: &[
             "operators/formats/src/parquet/bridge.rs",
+            "operators/geometry/src/kernels/simd.rs",
             "src/allocator.rs",
             "fuzz/src/allocator.rs",
         ],
