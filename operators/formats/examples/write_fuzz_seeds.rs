@@ -199,8 +199,8 @@ fn soups() -> std::io::Result<()> {
         write(target, "tetrahedron", &[&choices[..], &vertices, &triangles].concat())?;
         let exact: Vec<u8> =
             tetrahedron().vertices.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
-        let any = [choices[0], choices[1], choices[2], 0x80 | 123];
-        // 123 % 61 is 1: four vertices.
+        // 184 % 61 is 1, which is four vertices; the highest bit makes them floats.
+        let any = [choices[0], choices[1], choices[2], 184];
         write(target, "floats", &[&any[..], &exact, &triangles].concat())?;
     }
     Ok(())

@@ -1,0 +1,5 @@
+//! The codec `binvox` on any bytes.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| voxflow_fuzz::check("binvox", bytes));

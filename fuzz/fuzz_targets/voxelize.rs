@@ -1,0 +1,5 @@
+//! The voxelizer on random triangles.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| voxflow_fuzz::soup::voxelize(bytes));
