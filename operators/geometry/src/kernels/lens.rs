@@ -20,7 +20,7 @@ pub enum Projection {
 pub(crate) const LANES: usize = 4;
 /// How far from the picture's corner a point may land, in steps, before its triangle is clipped:
 /// edge functions of nearer points fit their whole numbers.
-pub(crate) const GUARD: i32 = 1 << 25;
+pub(crate) const GUARD: i32 = 1 << 27;
 /// Cells of one point in all views: the columns in the first four lanes, the rows in the others.
 pub(crate) type Cells = i16x8;
 

@@ -8,7 +8,7 @@ use crate::kernels::lens::Landed;
 use crate::kernels::rays::Affine;
 
 /// Bits of the fixed-point grid in a sample's width.
-pub(crate) const SHIFT: i32 = 12;
+pub(crate) const SHIFT: i32 = 14;
 /// Steps of the grid in a sample's width.
 pub(crate) const STEPS: i32 = 1 << SHIFT;
 /// From a sample's border to its centre.
@@ -20,7 +20,7 @@ const MAX_GROUPS: usize = 6;
 /// Most samples in a box for which one is tested after the other.
 const MAX_TINY: usize = 9;
 /// Longest side, in steps, of a triangle whose edge functions fit 32 bits.
-const MAX_NARROW: i32 = 256 * STEPS;
+const MAX_NARROW: i32 = 64 * STEPS;
 /// Nearness where nothing is.
 pub(crate) const NOTHING: f32 = f32::NEG_INFINITY;
 
@@ -116,16 +116,18 @@ impl Raster {
     #[inline(always)]
     pub(crate) fn draw(&mut self, number: u32, target: &Target, nearness: impl FnOnce() -> Affine) {
         let Area { left, right, top, bottom } = target.area;
-        let (first, end) = (left / GROUP, right.div_ceil(GROUP));
-        if left >= right || self.hides((first, end), (top, bottom), target.high) {
-            return;
-        }
-        let doubled = target.doubled_area();
-        if doubled == 0 {
+        if left >= right || top >= bottom {
             return;
         }
         if (right - left) * (bottom - top) <= MAX_TINY {
-            self.draw_tiny(number, target, doubled);
+            if !self.hides_samples(target) {
+                self.draw_tiny(number, target);
+            }
+            return;
+        }
+        let (first, end) = (left / GROUP, right.div_ceil(GROUP));
+        let doubled = target.doubled_area();
+        if doubled == 0 || self.hides((first, end), (top, bottom), target.high) {
             return;
         }
         let is_narrow = end - first <= MAX_GROUPS
@@ -140,6 +142,18 @@ impl Raster {
             let nearness = Nearness { affine: nearness(), low: target.low, high: target.high };
             self.draw_spans(number, target.area, edges, &nearness);
         }
+    }
+
+    /// Whether every sample of the triangle's box is at least so near.
+    #[inline(always)]
+    fn hides_samples(&self, target: &Target) -> bool {
+        let Area { left, right, top, bottom } = target.area;
+        let nears: &[f32] = cast_slice(&self.nearness);
+        let stride = self.groups * GROUP;
+        (top..bottom).all(|row| {
+            let row = &nears[row * stride + left..row * stride + right];
+            row.iter().all(|near| *near >= target.high)
+        })
     }
 
     /// Whether everything in these groups of these rows is at least so near.
@@ -163,7 +177,11 @@ impl Raster {
 
     /// Tests one sample after the other. Nearness is that of the corners, interpolated.
     #[inline(always)]
-    fn draw_tiny(&mut self, number: u32, target: &Target, doubled: i64) {
+    fn draw_tiny(&mut self, number: u32, target: &Target) {
+        let doubled = target.doubled_area();
+        if doubled == 0 {
+            return;
+        }
         let Area { left, right, top, bottom } = target.area;
         let Target { x: [ax, bx, cx], y: [ay, by, cy], near: [near_a, near_b, near_c], .. } =
             *target;

@@ -126,7 +126,8 @@ pub struct Rendering {
 /// `camera` must be rigid. Brightness is averaged in linear light and encoded as sRGB. Pixel (0, 0)
 /// covers the square from (0, 0) to (1, 1): a point that projects to (3.7, 1.2) lies in pixel (3, 1). A
 /// sample is covered when the ray through its centre meets the triangle, whose corners are rounded to
-/// 1/4096 of a sample; depths are those of the triangle's exact plane. Where two triangles are equally
+/// 1/16384 of a sample; depths are those of the triangle's exact plane, or interpolated where it is less
+/// than four samples wide. Where two triangles are equally
 /// near, the one with the smaller number is seen. In an orthographic view the focal lengths are pixels
 /// per unit of the mesh. Colours of `paint` are used if `options` say so, its normals for smooth shading.
 ///
@@ -172,7 +173,11 @@ pub fn render(
 
 #[cfg(test)]
 mod tests {
+    use voxflow_contract::{Appearance, Image, Material};
+    use voxflow_formats::picture::{Picture, encode_png};
+
     use super::*;
+    use crate::kernels::shade::{linear, srgb};
     use crate::kernels::{camera_from_object, fitting_distance};
     use crate::testing;
 
@@ -315,6 +320,100 @@ mod tests {
                 let options = RenderOptions { shading, ..plain() };
                 shoot(&odd, &camera_from_object(20.0, 10.0, 0.3), &intrinsics, &options);
             }
+        }
+    }
+
+    /// A square before the camera, its left half red and its right half a texture, lit from the front.
+    fn painted() -> (TriMesh, Appearance) {
+        let vertices = vec![
+            [-0.5, -0.5, 0.0],
+            [0.0, -0.5, 0.0],
+            [0.5, -0.5, 0.0],
+            [-0.5, 0.5, 0.0],
+            [0.0, 0.5, 0.0],
+            [0.5, 0.5, 0.0],
+        ];
+        let triangles = vec![[0, 1, 4], [0, 4, 3], [1, 2, 5], [1, 5, 4]];
+        // Blue above, green below.
+        let data = vec![0, 0, 255, 0, 255, 0];
+        let texture = Picture { width: 1, height: 2, channels: 3, data };
+        let bytes = encode_png(&texture).expect("a picture");
+        let uv = |v: u32| [0.3, if v > 2 { 0.75 } else { 0.25 }];
+        let look = Appearance {
+            corner_uvs: triangles.iter().map(|t: &[u32; 3]| t.map(uv)).collect(),
+            triangle_materials: vec![0, 0, 1, 1],
+            materials: vec![
+                Material { color: [255, 0, 0, 255], texture: None },
+                Material { color: [255; 4], texture: Some(0) },
+            ],
+            textures: vec![Image { bytes, path: None }],
+            ..Appearance::default()
+        };
+        (TriMesh { vertices, triangles }, look)
+    }
+
+    #[test]
+    fn materials_and_textures_land_where_they_belong() {
+        let (mesh, look) = painted();
+        let paint = Paint::new(&mesh, &look).expect("a good look");
+        let intrinsics = Intrinsics::from_fov_y_deg(90.0, 64, 64);
+        let camera = camera_from_object(0.0, 0.0, 0.5);
+        for (projection, antialias) in [
+            (Projection::Perspective, 1),
+            (Projection::Perspective, 4),
+            (Projection::Orthographic, 2),
+        ] {
+            let flat = Intrinsics { focal_x_px: 64.0, focal_y_px: 64.0, ..intrinsics };
+            let lens = if projection == Projection::Perspective { intrinsics } else { flat };
+            let options =
+                RenderOptions { projection, antialias, colors: Colors::Material, ..plain() };
+            let picture = render(&mesh, Some(&paint), &camera, &lens, &options);
+            let channels = |x: usize, y: usize| {
+                let pixel = picture.rgba.as_chunks::<4>().0[y * 64 + x];
+                [0, 1, 2].map(|c| pixel[c] > 100)
+            };
+            assert_eq!(channels(8, 8), [true, false, false]);
+            assert_eq!(channels(8, 56), [true, false, false]);
+            assert_eq!(channels(56, 4), [false, false, true]);
+            assert_eq!(channels(56, 60), [false, true, false]);
+            // Between the two, light is shared by the place in space.
+            let green = |y: usize| picture.rgba[(y * 64 + 56) * 4 + 1];
+            assert!((20..44).all(|y| green(y) <= green(y + 1)), "{projection:?}");
+        }
+    }
+
+    #[test]
+    fn normals_that_came_with_the_mesh_shade_it() {
+        let (mesh, mut look) = painted();
+        let camera = camera_from_object(0.0, 0.0, 0.5);
+        let intrinsics = Intrinsics::from_fov_y_deg(90.0, 16, 16);
+        let smooth = RenderOptions { shading: Shading::Smooth, ..plain() };
+        let mut middle = |normal: [f32; 3]| {
+            look.vertex_normals = vec![normal; 6];
+            let paint = Paint::new(&mesh, &look).expect("a good look");
+            render(&mesh, Some(&paint), &camera, &intrinsics, &smooth).rgba[(8 * 16 + 8) * 4]
+        };
+        // The light is above the camera's left shoulder.
+        assert!(middle([-0.5, 0.5, 0.7]) > middle([0.0, 0.0, 1.0]));
+        assert!(middle([0.0, 0.0, 1.0]) > middle([0.5, -0.5, 0.7]));
+    }
+
+    #[test]
+    fn backgrounds_are_laid_under_soft_edges_in_linear_light() {
+        let ball = testing::ball(0.5, 3);
+        let intrinsics = Intrinsics::from_fov_y_deg(40.0, 64, 64);
+        let camera = camera_from_object(30.0, 30.0, 2.5);
+        let options = RenderOptions { antialias: 4, ..plain() };
+        let clear = shoot(&ball, &camera, &intrinsics, &options);
+        let background = Background::Color([255, 0, 10]);
+        let laid = shoot(&ball, &camera, &intrinsics, &RenderOptions { background, ..options });
+        assert_eq!((&clear.coverage, &clear.depth), (&laid.coverage, &laid.depth));
+        let pixels = clear.rgba.as_chunks::<4>().0.iter().zip(laid.rgba.as_chunks::<4>().0);
+        for (clear, laid) in pixels {
+            let part = f32::from(clear[3]) / 255.0;
+            let mixed = part * linear(clear[0]) + (1.0 - part) * linear(255);
+            assert!(srgb(mixed).abs_diff(laid[0]) <= 1, "{clear:?} {laid:?}");
+            assert_eq!(laid[3], 255);
         }
     }
 }

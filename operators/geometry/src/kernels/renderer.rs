@@ -193,3 +193,235 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use voxflow_contract::Random;
+
+    use super::*;
+    use crate::kernels::{Outputs, Projection, camera_from_object, unit_cube_distance};
+    use crate::testing;
+
+    const SIZE: u32 = 61;
+
+    /// Depth and triangle that a ray meets first, by the definition (Möller and Trumbore 1997), and how
+    /// near the ray comes to an edge of any triangle it may meet, as a share of the triangle.
+    struct Met {
+        depth: f64,
+        triangle: Option<usize>,
+        margin: f64,
+    }
+
+    fn cast(mesh: &TriMesh, shot: &Shot, projection: Projection, [u, v]: [f64; 2]) -> Met {
+        let (camera, lens) = (&shot.camera_from_object, &shot.intrinsics);
+        let [x, y] =
+            [(u - lens.center_x_px) / lens.focal_x_px, (v - lens.center_y_px) / lens.focal_y_px];
+        let (origin, direction) = match projection {
+            Projection::Perspective => ([0.0; 3], [x, y, 1.0]),
+            Projection::Orthographic => ([x, y, 0.0], [0.0, 0.0, 1.0]),
+        };
+        let dot = |a: [f64; 3], b: [f64; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+        let minus = |a: [f64; 3], b: [f64; 3]| [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
+        let cross = |a: [f64; 3], b: [f64; 3]| {
+            [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+        };
+        let mut met = Met { depth: f64::INFINITY, triangle: None, margin: f64::INFINITY };
+        for number in 0..mesh.triangles.len() {
+            let [a, b, c] = mesh.corners(number).map(|p| camera.apply(p.map(f64::from)));
+            let (ab, ac) = (minus(b, a), minus(c, a));
+            let p = cross(direction, ac);
+            let determinant = dot(ab, p);
+            let s = minus(origin, a);
+            let beta = dot(s, p) / determinant;
+            let q = cross(s, ab);
+            let gamma = dot(direction, q) / determinant;
+            let depth = dot(ac, q) / determinant;
+            let inside = beta.min(gamma).min(1.0 - beta - gamma);
+            if inside > -0.1 && inside.abs() < met.margin {
+                met.margin = inside.abs();
+            }
+            // A ray along an edge that two triangles share meets one of them.
+            if inside >= -1e-9 && depth > 0.0 && depth < met.depth {
+                (met.depth, met.triangle) = (depth, Some(number));
+            }
+        }
+        met
+    }
+
+    fn shots() -> Vec<Shot> {
+        let intrinsics = Intrinsics::from_fov_y_deg(40.0, SIZE, SIZE);
+        let place = |(azimuth, elevation)| Shot {
+            camera_from_object: camera_from_object(azimuth, elevation, unit_cube_distance(40.0)),
+            intrinsics,
+            background: Background::Transparent,
+        };
+        [(0.0, 0.0), (33.0, 30.0), (180.0, -20.0), (271.0, 77.0), (90.0, 10.0)].map(place).to_vec()
+    }
+
+    fn flat_shots() -> Vec<Shot> {
+        let mut shots = shots();
+        for shot in &mut shots {
+            shot.intrinsics.focal_x_px = 35.0;
+            shot.intrinsics.focal_y_px = 35.0;
+        }
+        shots
+    }
+
+    fn soup(triangles: usize, length: f64, seed: u64) -> TriMesh {
+        let mut random = Random::new(seed, &["soup"]);
+        let mut mesh = TriMesh::default();
+        for number in 0..triangles as u32 {
+            let center = [0; 3].map(|_: i32| random.range(-0.5 + length, 0.5 - length));
+            for _ in 0..3 {
+                mesh.vertices.push(center.map(|x| (x + random.range(-length, length)) as f32));
+            }
+            mesh.triangles.push([3 * number, 3 * number + 1, 3 * number + 2]);
+        }
+        mesh
+    }
+
+    fn pictures(mesh: &TriMesh, shots: &[Shot], options: &RenderOptions) -> Vec<Rendering> {
+        let mut all = Vec::new();
+        let mut renderer = Renderer::default();
+        renderer.render(&Scene { mesh, paint: None }, shots, options, |number, picture| {
+            assert_eq!(number, all.len());
+            all.push(picture.clone());
+        });
+        all
+    }
+
+    /// Compares every pixel with the ray through its centre, where no edge is within `margin` of it.
+    fn check(mesh: &TriMesh, projection: Projection, margin: f64) {
+        let options = RenderOptions { projection, ..RenderOptions::default() };
+        let shots = if projection == Projection::Perspective { shots() } else { flat_shots() };
+        for (shot, picture) in shots.iter().zip(pictures(mesh, &shots, &options)) {
+            let (mut doubtful, mut union, mut common) = (0, 0, 0);
+            for (pixel, depth) in picture.depth.iter().enumerate() {
+                let (x, y) = (pixel % SIZE as usize, pixel / SIZE as usize);
+                let met = cast(mesh, shot, projection, [x as f64 + 0.5, y as f64 + 0.5]);
+                union += usize::from(*depth > 0.0 || met.triangle.is_some());
+                common += usize::from(*depth > 0.0 && met.triangle.is_some());
+                if met.margin < margin {
+                    doubtful += 1;
+                    continue;
+                }
+                assert_eq!(*depth > 0.0, met.triangle.is_some(), "{x} {y}");
+                if met.triangle.is_some() {
+                    let error = (f64::from(*depth) - met.depth).abs();
+                    assert!(error < 1e-4, "{x} {y}: {depth} is not {}", met.depth);
+                }
+            }
+            assert!(doubtful * 4 < SIZE * SIZE, "{doubtful} pixels are at edges");
+            // Of these few pixels one may be at an edge.
+            assert!(union - common <= 1 + union / 500, "{common} of {union}");
+        }
+    }
+
+    #[test]
+    fn pixels_are_what_their_rays_meet() {
+        for projection in [Projection::Perspective, Projection::Orthographic] {
+            check(&testing::ball(0.5, 2), projection, 1e-3);
+            check(&testing::ball(0.5, 3), projection, 5e-3);
+            check(&testing::cuboid([-0.5, -0.31, -0.21], [0.41, 0.5, 0.5]), projection, 1e-4);
+            for seed in 0..2 {
+                check(&soup(40, 0.25, seed), projection, 1e-3);
+                check(&soup(200, 0.04, seed), projection, 5e-3);
+            }
+        }
+    }
+
+    #[test]
+    fn small_triangles_leave_no_crack_and_cover_no_sample_twice() {
+        // A sheet of triangles of every size around a sample's, each with a depth of its own.
+        for (columns, seed) in [(7, 0), (40, 1), (61, 2), (150, 3)] {
+            let mut random = Random::new(seed, &["sheet"]);
+            let mut mesh = TriMesh::default();
+            for y in 0..=columns {
+                for x in 0..=columns {
+                    let mut shake = |at: u64| {
+                        let is_inner = at > 0 && at < columns;
+                        let by = if is_inner { random.range(-0.3, 0.3) } else { 0.0 };
+                        ((at as f64 + by) / columns as f64 - 0.5) as f32 * 4.0
+                    };
+                    mesh.vertices.push([shake(x), shake(y), 0.0]);
+                }
+            }
+            let at = |x: u64, y: u64| (y * (columns + 1) + x) as u32;
+            for (x, y) in (0..columns).flat_map(|y| (0..columns).map(move |x| (x, y))) {
+                let [a, b, c, d] = [at(x, y), at(x + 1, y), at(x + 1, y + 1), at(x, y + 1)];
+                mesh.triangles.extend([[a, b, c], [c, d, a]]);
+            }
+            let whole = pictures(&mesh, &shots()[..1], &RenderOptions::default());
+            assert!(whole[0].depth.iter().all(|depth| *depth > 0.0), "{columns}");
+            let mut covered = 0;
+            for triangle in &mesh.triangles {
+                let one = TriMesh { vertices: mesh.vertices.clone(), triangles: vec![*triangle] };
+                let outputs = Outputs { color: false, depth: false, ..Outputs::default() };
+                let options = RenderOptions { outputs, ..RenderOptions::default() };
+                if columns < 50 {
+                    let alone = pictures(&one, &shots()[..1], &options);
+                    covered += alone[0].coverage.iter().filter(|share| **share > 0).count();
+                }
+            }
+            assert!(columns >= 50 || covered == (SIZE * SIZE) as usize, "{columns}: {covered}");
+        }
+    }
+
+    #[test]
+    fn order_of_triangles_and_company_of_views_do_not_matter() {
+        let mesh = soup(500, 0.1, 9);
+        let mut shuffled = mesh.clone();
+        Random::new(1, &["order"]).shuffle(&mut shuffled.triangles);
+        for shading in [Shading::Flat, Shading::Smooth] {
+            let options = RenderOptions { shading, antialias: 2, ..RenderOptions::default() };
+            let together = pictures(&mesh, &shots(), &options);
+            assert_eq!(together, pictures(&shuffled, &shots(), &options));
+            for (shot, picture) in shots().iter().zip(&together) {
+                assert_eq!(pictures(&mesh, &[*shot], &options)[0], *picture);
+            }
+        }
+    }
+
+    #[test]
+    fn culling_leaves_the_far_side_of_a_turned_ball() {
+        let mut ball = testing::ball(0.5, 3);
+        let cull = RenderOptions { faces: Faces::Cull, ..RenderOptions::default() };
+        let seen = pictures(&ball, &shots(), &cull);
+        assert_eq!(seen, pictures(&ball, &shots(), &RenderOptions::default()));
+        ball.triangles.iter_mut().for_each(|triangle| triangle.swap(0, 1));
+        let middle = (SIZE / 2 * SIZE + SIZE / 2) as usize;
+        let distance = unit_cube_distance(40.0) as f32;
+        for (front, back) in seen.iter().zip(pictures(&ball, &shots(), &cull)) {
+            assert!((front.depth[middle] - (distance - 0.5)).abs() < 0.01);
+            assert!((back.depth[middle] - (distance + 0.5)).abs() < 0.01);
+            assert_eq!(front.coverage, back.coverage);
+        }
+    }
+
+    #[test]
+    fn normals_of_a_ball_point_from_its_middle() {
+        let ball = testing::ball(0.5, 4);
+        let outputs = Outputs { normals: true, ..Outputs::default() };
+        for (shading, most) in [(Shading::Flat, 0.1), (Shading::Smooth, 0.03)] {
+            let options = RenderOptions { shading, outputs, ..RenderOptions::default() };
+            for (shot, picture) in shots().iter().zip(pictures(&ball, &shots(), &options)) {
+                let lens = shot.intrinsics;
+                for (pixel, normal) in picture.normals.iter().enumerate() {
+                    let depth = f64::from(picture.depth[pixel]);
+                    assert_eq!(depth > 0.0, *normal != [0.0; 3]);
+                    if depth > 0.0 {
+                        let [x, y] = [pixel as u32 % SIZE, pixel as u32 / SIZE].map(f64::from);
+                        let x = (x + 0.5 - lens.center_x_px) / lens.focal_x_px * depth;
+                        let y = (y + 0.5 - lens.center_y_px) / lens.focal_y_px * depth;
+                        let center = shot.camera_from_object.translation();
+                        let radial = [x - center[0], y - center[1], depth - center[2]];
+                        for axis in 0..3 {
+                            let error = f64::from(normal[axis]) - 2.0 * radial[axis];
+                            assert!(error.abs() < most, "{normal:?} {radial:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
