@@ -395,8 +395,57 @@ pub enum RigChoice {
     /// Twelve cameras, elevation 30 degrees, azimuth every 30 degrees.
     #[default]
     Mvcnn12,
-    /// Cameras drawn at random.
+    /// As 3D-R2N2: elevation 25 to 30 degrees, distance 1.14 to 1.66, drawn at random.
+    R2n2,
+    /// As Kato et al.: twenty-four cameras, elevation 30 degrees, azimuth every 15 degrees.
+    Kato24,
+    /// In the range of LSM: elevation -20 to 40 degrees, drawn at random.
+    Lsm20,
+    /// Twenty cameras on the corners of a dodecahedron.
+    Dodecahedron20,
+    /// Cameras drawn at random, elevation 0 to 60 degrees.
     Random,
+}
+
+/// Where the colours of a rendered mesh come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorsChoice {
+    /// All is white.
+    #[default]
+    White,
+    /// Colours, materials and textures of the file; textures that lie in other files are not read.
+    Material,
+    /// Random colours.
+    Random,
+}
+
+/// What is seen where a rendered mesh is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackgroundChoice {
+    /// Nothing: pictures have alpha.
+    Transparent,
+    /// One colour: red, green, blue.
+    Color([u8; 3]),
+    /// A random colour for each view.
+    RandomColor,
+    /// Random colours over each view.
+    RandomTexture,
+}
+
+fn parse_background(text: &str) -> Result<BackgroundChoice, String> {
+    match text {
+        "transparent" => Ok(BackgroundChoice::Transparent),
+        "random-color" => Ok(BackgroundChoice::RandomColor),
+        "random-texture" => Ok(BackgroundChoice::RandomTexture),
+        hex if hex.len() == 6 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            let number = u32::from_str_radix(hex, 16).map_err(|error| error.to_string())?;
+            let [_, red, green, blue] = number.to_be_bytes();
+            Ok(BackgroundChoice::Color([red, green, blue]))
+        }
+        _ => Err("transparent, random-color, random-texture, or six hexadecimal digits such as \
+                  ffffff"
+            .to_owned()),
+    }
 }
 
 /// Arguments of `render`.
@@ -404,7 +453,8 @@ pub enum RigChoice {
 #[command(after_help = "\
 Examples:
   voxflow render chair.obj -o views
-  voxflow render chair.obj -o views --rig random --views 24 --size 224 --seed 3")]
+  voxflow render chair.obj -o views --rig random --views 24 --size 224 --seed 3
+  voxflow render chair.ply -o views --colors material --background ffffff")]
 pub struct RenderArgs {
     /// Mesh to render; it is centred and scaled first
     #[arg(value_name = "MESH", value_hint = ValueHint::FilePath)]
@@ -415,21 +465,28 @@ pub struct RenderArgs {
     /// Where cameras stand
     #[arg(long, value_enum, default_value_t)]
     pub rig: RigChoice,
-    /// Cameras of the random rig
-    #[arg(long, value_name = "N", default_value_t = 12)]
+    /// Cameras of a rig that draws them [default: 12 of random, 24 of r2n2, 20 of lsm20]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub views: u32,
-    /// Width and height of each picture in pixels
-    #[arg(long, value_name = "N", default_value_t = 224)]
+    pub views: Option<u32>,
+    /// Width and height of each picture in pixels [default: the rig's]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=2048))]
-    pub size: u32,
+    pub size: Option<u32>,
+    /// Colours of the surface
+    #[arg(long, value_enum, default_value_t)]
+    pub colors: ColorsChoice,
+    /// What is behind: transparent, random-color, random-texture, or a colour such as ffffff
+    #[arg(long, value_name = "BACKGROUND", default_value = "transparent")]
+    #[arg(value_parser = parse_background)]
+    pub background: BackgroundChoice,
     /// Shading
     #[arg(long, value_enum, default_value_t)]
     pub shading: ShadingChoice,
     /// Axis of the mesh that points up
     #[arg(long, value_enum, default_value_t)]
     pub up: UpChoice,
-    /// Seed of the random rig
+    /// Seed of everything random
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
 }

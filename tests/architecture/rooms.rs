@@ -56,6 +56,7 @@ const GUARDED: &[(&str, &[&str])] = &[
 /// As [`GUARDED`], but free in development dependencies.
 const GUARDED_WHEN_SHIPPED: &[(&str, &[&str])] = &[
     ("anyhow", &["voxflow"]),
+    ("bytemuck", &["voxflow-geometry"]),
     ("clap", &["voxflow"]),
     ("ctrlc", &["voxflow"]),
     ("base64", &["voxflow-formats"]),
@@ -72,6 +73,7 @@ const GUARDED_WHEN_SHIPPED: &[(&str, &[&str])] = &[
     ("toml", &["voxflow"]),
     ("tracing-subscriber", &["voxflow"]),
     ("walkdir", &["voxflow-sources", "voxflow"]),
+    ("wide", &["voxflow-geometry"]),
 ];
 
 /// A word that may stand in code only below some paths.

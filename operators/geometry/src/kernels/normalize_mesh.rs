@@ -40,7 +40,7 @@ impl Up {
     }
 
     /// A direction of the source in the object frame.
-    pub(crate) fn turn(self, direction: [f32; 3]) -> [f32; 3] {
+    pub fn turn(self, direction: [f32; 3]) -> [f32; 3] {
         let [x, y, z] = direction;
         match self {
             Self::Y => [x, y, z],
