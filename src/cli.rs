@@ -345,8 +345,28 @@ pub enum FillChoice {
     /// Every cell that a triangle touches.
     #[default]
     Surface,
-    /// The surface and everything it encloses.
+    /// The thinnest surface that no path from face to face gets through.
+    #[value(name = "surface_thin")]
+    SurfaceThin,
+    /// The inside, as `--rule` says.
     Solid,
+    /// Every cell that holds a vertex.
+    Points,
+}
+
+/// Which cells a solid fill takes to be inside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum RuleChoice {
+    /// The surface and what cannot be reached from the border; for any soup without large holes.
+    #[default]
+    #[value(name = "outside_flood")]
+    OutsideFlood,
+    /// Centres that a ray leaves through an odd number of triangles; for watertight meshes.
+    Parity,
+    /// Centres with a winding number of at least one half; for soups with holes, slow.
+    Winding,
+    /// Two of three parities, and hidden from all six sides; as the program `binvox` without `-e`.
+    Carve,
 }
 
 /// Where the grid lies about the mesh.
@@ -360,6 +380,8 @@ pub enum FitChoice {
     /// The unit cube about the origin, whatever the mesh.
     #[value(name = "unit_cube")]
     UnitCube,
+    /// The mesh in the middle, with room around it: `--padding`.
+    Padded,
 }
 
 /// Arguments of `convert`.
@@ -368,6 +390,7 @@ pub enum FitChoice {
 Examples:
   voxflow convert chair.obj chair.binvox --resolution 32
   voxflow convert chair.off chair.npy --resolution 64 --fill solid --fit centered
+  voxflow convert scan.glb scan.binvox --resolution 256 --fill solid --rule winding
   voxflow convert chair.obj chair.ply
   voxflow convert model.binvox model.npy")]
 pub struct ConvertArgs {
@@ -379,14 +402,20 @@ pub struct ConvertArgs {
     pub output: PathBuf,
     /// Cells along each axis, for mesh to grid
     #[arg(long, value_name = "N", default_value_t = 32)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=512))]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub resolution: u32,
     /// How cells are decided, for mesh to grid
     #[arg(long, value_enum, default_value_t)]
     pub fill: FillChoice,
+    /// What is inside, for `--fill solid`
+    #[arg(long, value_enum)]
+    pub rule: Option<RuleChoice>,
     /// Where the grid lies about the mesh, for mesh to grid
     #[arg(long, value_enum, default_value_t)]
     pub fit: FitChoice,
+    /// Room on each side as a share of the longest side, for `--fit padded`
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    pub padding: f64,
 }
 
 /// Where cameras stand.

@@ -10,7 +10,7 @@ use voxflow_formats::{
 };
 use voxflow_geometry::{Fit, voxelize_mesh};
 
-use crate::cli::{ConvertArgs, FillChoice, FitChoice};
+use crate::cli::{ConvertArgs, FillChoice, FitChoice, RuleChoice};
 use crate::error::Error;
 use crate::{output_file, terminal};
 
@@ -128,14 +128,27 @@ const OCCUPIED_FROM: f64 = 0.5;
 
 fn voxelize(args: &ConvertArgs) -> Result<VoxelGrid, Error> {
     let decoded = read_mesh(&args.input)?;
+    if args.rule.is_some() && args.fill != FillChoice::Solid {
+        let hint = "add --fill solid, or leave --rule out";
+        return Err(Error::argument("--rule", "says what is inside of a solid", hint));
+    }
+    let rule = match args.rule.unwrap_or_default() {
+        RuleChoice::OutsideFlood => SolidRule::OutsideFlood,
+        RuleChoice::Parity => SolidRule::Parity,
+        RuleChoice::Winding => SolidRule::Winding,
+        RuleChoice::Carve => SolidRule::Carve,
+    };
     let fill = match args.fill {
         FillChoice::Surface => Fill::Surface,
-        FillChoice::Solid => Fill::Solid(SolidRule::OutsideFlood),
+        FillChoice::SurfaceThin => Fill::SurfaceThin,
+        FillChoice::Solid => Fill::Solid(rule),
+        FillChoice::Points => Fill::Points,
     };
     let fit = match args.fit {
         FitChoice::Binvox => Fit::Binvox,
         FitChoice::Centered => Fit::Centered,
         FitChoice::UnitCube => Fit::UnitCube,
+        FitChoice::Padded => Fit::Padded(args.padding),
     };
     voxelize_mesh(&decoded.mesh, args.resolution as usize, fill, fit)
         .map_err(|fault| Error::input("voxelize", &args.input, fault.message))
