@@ -131,7 +131,7 @@ pub struct Rendering {
 /// near, the one with the smaller number is seen. In an orthographic view the focal lengths are pixels
 /// per unit of the mesh. Colours of `paint` are used if `options` say so, its normals for smooth shading.
 ///
-/// Cost: about a nanosecond a vertex and a triangle, thirty a triangle that holds the centre of a
+/// Cost: a few nanoseconds a vertex and a triangle, some forty a triangle that holds the centre of a
 /// sample, one or two a sample covered; 8 bytes a sample. [`Renderer`] keeps its memory and makes several
 /// views of a mesh faster. The caller keeps width, height and antialias such that no side has more than
 /// 4096 samples.
