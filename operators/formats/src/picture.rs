@@ -261,7 +261,7 @@ fn write_png(
         )));
     }
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Sub)
         .write_image(samples, width, height, color)
         .map_err(|cause| bad(format_args!("cannot write the picture: {cause}")))?;
     Ok(bytes)

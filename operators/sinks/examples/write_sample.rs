@@ -54,9 +54,9 @@ fn voxels() -> Result<Batch, Box<dyn Error>> {
     values.extend([
         Values::tensors(&shape, (0..SAMPLES).map(grid)),
         Values::numbers(vec![RESOLUTION as u32; SAMPLES]),
-        Values::utf8(vec!["solid"; SAMPLES]),
+        Values::utf8(vec!["solid_outside_flood"; SAMPLES]),
         Values::tensors(&[3], vec![[-0.5f64; 3]; SAMPLES]),
-        Values::numbers(vec![1.0f64; SAMPLES]),
+        Values::tensors(&[3], vec![[1.0f64; 3]; SAMPLES]),
         Values::numbers(vec![(RESOLUTION * (RESOLUTION - 1) / 2) as u32; SAMPLES]),
     ]);
     Ok(Batch::new(tables::voxels(RESOLUTION), values)?)
