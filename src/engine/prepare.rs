@@ -227,7 +227,7 @@ fn speak(stage: usize, keyed: &dyn Keyed, gathered: Vec<Batch>, shared: &Shared)
     let said = sorted_keys(gathered).and_then(|keys| {
         let said =
             guarded(|| keyed.assign(&keys)).map_err(|panic| format!("it panicked: {panic}"))?;
-        said.map_err(|fault| fault.message).and_then(without_repeats)
+        said.map_err(|fault| fault.message).and_then(|said| without_repeats(&said))
     });
     match said {
         Ok(batch) => shared.put_late(stage, batch),
@@ -239,7 +239,7 @@ fn speak(stage: usize, keyed: &dyn Keyed, gathered: Vec<Batch>, shared: &Shared)
 }
 
 /// What a keyed stage said, without the key columns that the samples' own rows have.
-fn without_repeats(said: Batch) -> Result<Batch, String> {
+fn without_repeats(said: &Batch) -> Result<Batch, String> {
     let is_kept = |name: &&str| *name == tables::KEY[0] || !tables::KEY.contains(name);
     let columns = said.schema().columns().iter().map(|column| column.name.as_str());
     said.project(&columns.filter(is_kept).collect::<Vec<_>>()).map_err(|e| e.to_string())

@@ -32,7 +32,7 @@ impl Kind for DecodeMeshKind {
     }
 
     fn summary(&self) -> &'static str {
-        "Reads the bytes of a mesh file (OBJ, OFF, PLY, STL) into vertices and triangles."
+        "Reads the bytes of a mesh file (glTF, OBJ, OFF, PLY, STL) into vertices and triangles."
     }
 
     fn manual(&self) -> &'static str {
