@@ -57,7 +57,15 @@ fn voxelized(mesh: &TriMesh, resolution: usize, fill: Fill) -> Result<VoxelGrid,
 
 /// As many views as wanted from 30 degrees above, even steps apart (12: the rig of MVCNN); one sample a pixel, flat
 /// shading, colour and depth.
-fn rendered(renderer: &mut Renderer, mesh: &TriMesh, views: u32, size: u32) -> Vec<Rendering> {
+///
+/// As a stage does, it keeps its memory from one mesh to the next: `pictures` are drawn over.
+fn draw(
+    renderer: &mut Renderer,
+    pictures: &mut Vec<Rendering>,
+    mesh: &TriMesh,
+    views: u32,
+    size: u32,
+) {
     let intrinsics = Intrinsics::from_fov_y_deg(FOV_Y_DEG, size, size);
     let distance = fitting_distance(UNIT_CUBE_RADIUS, FOV_Y_DEG);
     let options = RenderOptions { antialias: 1, near: 0.01 * distance, ..RenderOptions::default() };
@@ -68,10 +76,11 @@ fn rendered(renderer: &mut Renderer, mesh: &TriMesh, views: u32, size: u32) -> V
         background: Background::default(),
     };
     let shots: Vec<Shot> = (0..views).map(shot).collect();
-    let mut pictures = Vec::with_capacity(shots.len());
+    pictures.resize_with(shots.len(), Rendering::default);
     let scene = Scene { mesh, paint: None };
-    renderer.render(&scene, &shots, &options, |_, picture| pictures.push(std::mem::take(picture)));
-    pictures
+    renderer.render(&scene, &shots, &options, |view, picture| {
+        std::mem::swap(&mut pictures[view], picture);
+    });
 }
 
 /// What to time.
@@ -181,8 +190,9 @@ fn measure(request: &Request, file: &Path) -> Result<String, String> {
         }
         Op::Render => {
             let (mesh, mut renderer) = (normalized(&source)?, Renderer::default());
-            let work = || Ok(rendered(&mut renderer, &mesh, request.views, request.size));
-            let (seconds, views) = timed(repeats, work)?;
+            let mut views = Vec::new();
+            let work = || Ok(draw(&mut renderer, &mut views, &mesh, request.views, request.size));
+            let (seconds, ()) = timed(repeats, work)?;
             folder.map_or(Ok(()), |folder| dump_views(folder, &mesh, &views))?;
             (seconds, views.iter().map(covered).sum())
         }
