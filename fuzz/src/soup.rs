@@ -1,6 +1,6 @@
 //! Random triangles through the voxelizer and the rasteriser.
 
-use voxflow_contract::{Fill, Intrinsics, SolidRule, TriMesh};
+use voxflow_contract::{Fill, Intrinsics, TriMesh};
 use voxflow_geometry::{Fit, RenderOptions, Shading, camera_from_object, render as render_mesh};
 
 /// Four bytes of choices, then vertices of three small or any coordinates, then triangles.
@@ -26,8 +26,9 @@ fn soup(bytes: &[u8]) -> Option<([u8; 4], TriMesh)> {
 pub fn voxelize(bytes: &[u8]) {
     let Some(([resolution, fill, fit, _], mesh)) = soup(bytes) else { return };
     let resolution = 1 + usize::from(resolution % 64);
-    let fill = [Fill::Surface, Fill::Solid(SolidRule::OutsideFlood)][usize::from(fill % 2)];
-    let fit = [Fit::Binvox, Fit::Centered, Fit::UnitCube][usize::from(fit % 3)];
+    let fill = Fill::ALL[usize::from(fill) % Fill::ALL.len()];
+    let fits = [Fit::Binvox, Fit::Centered, Fit::UnitCube, Fit::Padded(0.1), Fit::PerAxis(0.05)];
+    let fit = fits[usize::from(fit) % fits.len()];
     let Ok(grid) = voxflow_geometry::voxelize_mesh(&mesh, resolution, fill, fit) else { return };
     assert!(grid.occupied() <= resolution.pow(3) && grid.resolution == resolution);
     let reversed = TriMesh { triangles: mesh.triangles.iter().rev().copied().collect(), ..mesh };
@@ -53,13 +54,14 @@ pub fn render(bytes: &[u8]) {
         shading: [Shading::Flat, Shading::Smooth][usize::from(look >> 6 & 1)],
         antialias: 1 + u32::from(look >> 7),
         near: 0.1,
+        ..RenderOptions::default()
     };
     let camera = camera_from_object(
         f64::from(azimuth),
         f64::from(distance) - 100.0,
         f64::from(distance) / 8.0,
     );
-    let picture = render_mesh(&mesh, &camera, &intrinsics, &options);
+    let picture = render_mesh(&mesh, None, &camera, &intrinsics, &options);
     assert_eq!(picture.rgba.len(), 4 * picture.depth.len());
     for (pixel, depth) in picture.rgba.as_chunks::<4>().0.iter().zip(&picture.depth) {
         assert!(depth.is_finite() && *depth >= 0.0, "{pixel:?} {depth}");
