@@ -88,7 +88,8 @@ fn decimal_at(bytes: &[u8], start: usize) -> Option<Decimal> {
         digits = digits * POWERS[len] + value;
         if len == 8 {
             let (value, more) = leading_digits(eight_at(bytes, at + 8)?);
-            digits = digits * POWERS[more] + value;
+            // More digits than fit wrap; their number is looked at below.
+            digits = digits.wrapping_mul(POWERS[more]).wrapping_add(value);
             len += more;
         }
         if len == 16 {
@@ -97,7 +98,7 @@ fn decimal_at(bytes: &[u8], start: usize) -> Option<Decimal> {
             if more > 2 {
                 return None;
             }
-            digits = digits * POWERS[more] + value;
+            digits = digits.wrapping_mul(POWERS[more]).wrapping_add(value);
             len += more;
         }
         if count + len > MOST_DIGITS {
