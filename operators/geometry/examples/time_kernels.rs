@@ -191,7 +191,10 @@ fn measure(request: &Request, file: &Path) -> Result<String, String> {
         Op::Render => {
             let (mesh, mut renderer) = (normalized(&source)?, Renderer::default());
             let mut views = Vec::new();
-            let work = || Ok(draw(&mut renderer, &mut views, &mesh, request.views, request.size));
+            let work = || {
+                draw(&mut renderer, &mut views, &mesh, request.views, request.size);
+                Ok(())
+            };
             let (seconds, ()) = timed(repeats, work)?;
             folder.map_or(Ok(()), |folder| dump_views(folder, &mesh, &views))?;
             (seconds, views.iter().map(covered).sum())
