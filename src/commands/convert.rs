@@ -5,8 +5,8 @@ use std::path::Path;
 use voxflow_contract::{Fill, SolidRule, VoxelGrid};
 use voxflow_formats::npz::NpzFile;
 use voxflow_formats::{
-    DecodedMesh, MeshFormat, Sidecar, binvox, decode_mesh_with, encode_mesh_with, gather_sidecars,
-    mat, merge_corners, npy,
+    DecodedMesh, MeshFormat, Sidecar, SidecarScope, binvox, decode_mesh_with, encode_mesh_with,
+    gather_sidecars, mat, merge_corners, npy,
 };
 use voxflow_geometry::{Fit, voxelize_mesh};
 
@@ -91,7 +91,7 @@ pub fn decode_mesh_file(
     bytes: &[u8],
 ) -> Result<DecodedMesh, Error> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let found = gather_sidecars(format, bytes, &mut |name| {
+    let found = gather_sidecars(format, bytes, SidecarScope::All, &mut |name| {
         let path = folder.join(name);
         path.is_file().then(|| std::fs::read(&path).ok()).flatten()
     });

@@ -15,6 +15,7 @@ use gltf_json::Root;
 use crate::error::FormatError;
 use crate::mesh_format::DecodedMesh;
 use crate::scan::error;
+use crate::sidecars::SidecarScope;
 
 pub(crate) use writer::{encode_glb, encode_gltf};
 
@@ -41,11 +42,13 @@ pub fn decode<'a>(bytes: &'a [u8], find: FindFile<'_, 'a>) -> Result<DecodedMesh
     scene::decode(&document)
 }
 
-/// The files a document names: buffers, then pictures; empty when it cannot be read.
-pub fn sidecar_names(bytes: &[u8]) -> Vec<String> {
+/// The files a document names: buffers, then pictures if `scope` asks for them; empty when it cannot
+/// be read.
+pub fn sidecar_names(bytes: &[u8], scope: SidecarScope) -> Vec<String> {
     let Ok((root, _)) = split(bytes) else { return Vec::new() };
+    let images = if scope == SidecarScope::All { root.images.as_slice() } else { &[] };
     let buffers = root.buffers.iter().filter_map(|buffer| buffer.uri.as_deref());
-    let pictures = root.images.iter().filter_map(|image| image.uri.as_deref());
+    let pictures = images.iter().filter_map(|image| image.uri.as_deref());
     buffers.chain(pictures).filter(|uri| !uri.starts_with("data:")).map(file_name).collect()
 }
 

@@ -42,5 +42,5 @@ pub use error::FormatError;
 pub use mesh_format::{
     DecodedMesh, MeshFormat, decode_mesh, decode_mesh_with, encode_mesh, encode_mesh_with,
 };
-pub use sidecars::{Sidecar, gather_sidecars, sidecar_names, texture_names};
+pub use sidecars::{Sidecar, SidecarScope, gather_sidecars, sidecar_names, texture_names};
 pub use weld::merge_corners;

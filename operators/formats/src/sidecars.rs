@@ -14,6 +14,15 @@ pub struct Sidecar<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Which of the files that a mesh file names are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SidecarScope {
+    /// Those without which there is no mesh: the buffers of a glTF.
+    Geometry,
+    /// All of them.
+    All,
+}
+
 /// Names that a mesh and its libraries are asked for at most: a file of nothing but names must not
 /// keep a reader opening files.
 const MOST_NAMES: usize = 1024;
@@ -24,11 +33,12 @@ const MOST_NAMES: usize = 1024;
 ///
 /// The names of one `mtllib` line may hold blanks or be separated by them, which only the folder
 /// can tell: the line as a whole is a name, and so is each of its words.
-pub fn sidecar_names(format: MeshFormat, bytes: &[u8]) -> Vec<String> {
+pub fn sidecar_names(format: MeshFormat, bytes: &[u8], scope: SidecarScope) -> Vec<String> {
     let names = match format {
+        MeshFormat::Glb | MeshFormat::Gltf => crate::glb::sidecar_names(bytes, scope),
+        _ if scope == SidecarScope::Geometry => Vec::new(),
         MeshFormat::Obj => library_lines(bytes).iter().flat_map(|line| candidates(line)).collect(),
         MeshFormat::Ply => crate::ply::texture_files(bytes),
-        MeshFormat::Glb | MeshFormat::Gltf => crate::glb::sidecar_names(bytes),
         _ => Vec::new(),
     };
     distinct(names)
@@ -40,11 +50,12 @@ pub fn texture_names(library: &[u8]) -> Vec<String> {
     distinct(materials.into_iter().filter_map(|material| material.texture).collect())
 }
 
-/// The files that a mesh file names, and the pictures that its libraries name, as `read` gives them
-/// by path relative to the folder of the mesh file. Those it does not give are left out.
+/// The files of `scope` that a mesh file or one of its libraries names, as `read` gives them by path
+/// relative to the folder of the mesh file. Those it does not give are left out.
 pub fn gather_sidecars(
     format: MeshFormat,
     bytes: &[u8],
+    scope: SidecarScope,
     read: &mut dyn FnMut(&str) -> Option<Vec<u8>>,
 ) -> Vec<(String, Vec<u8>)> {
     let mut found: Vec<(String, Vec<u8>)> = Vec::new();
@@ -58,8 +69,8 @@ pub fn gather_sidecars(
         found.extend(bytes.map(|bytes| (name, bytes)));
         is_found
     };
-    if format != MeshFormat::Obj {
-        for name in sidecar_names(format, bytes) {
+    if format != MeshFormat::Obj || scope == SidecarScope::Geometry {
+        for name in sidecar_names(format, bytes, scope) {
             ask(name, &mut found);
         }
         return found;
@@ -156,7 +167,11 @@ mod tests {
     use super::*;
 
     fn check(format: MeshFormat, bytes: &str, expected: &[&str]) {
-        assert_eq!(sidecar_names(format, bytes.as_bytes()), expected, "{bytes:?}");
+        assert_eq!(
+            sidecar_names(format, bytes.as_bytes(), SidecarScope::All),
+            expected,
+            "{bytes:?}"
+        );
     }
 
     #[test]
@@ -169,6 +184,8 @@ mod tests {
                    element vertex 1\nproperty float x\nend_header\ncomment TextureFile c\n";
         check(MeshFormat::Ply, ply, &["a b.png"]);
         check(MeshFormat::Ply, "OFF\n", &[]);
+        let geometry = sidecar_names(MeshFormat::Obj, b"mtllib a.mtl\n", SidecarScope::Geometry);
+        assert!(geometry.is_empty(), "an OBJ has its mesh in itself");
     }
 
     #[test]
@@ -177,6 +194,7 @@ mod tests {
         let found = gather_sidecars(
             MeshFormat::Obj,
             b"mtllib m/a.mtl\nmtllib b c.mtl\nmtllib m/a.mtl\n",
+            SidecarScope::All,
             &mut |name| {
                 asked.push(name.to_owned());
                 match name {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use voxflow_contract::TriMesh;
 use voxflow_formats::{
-    DecodedMesh, FormatError, MeshFormat, Sidecar, binvox, decode_mesh, decode_mesh_with,
-    gather_sidecars, merge_corners, picture,
+    DecodedMesh, FormatError, MeshFormat, Sidecar, SidecarScope, binvox, decode_mesh,
+    decode_mesh_with, gather_sidecars, merge_corners, picture,
 };
 
 #[expect(clippy::disallowed_methods, reason = "a test is told where its files are")]
@@ -271,7 +271,7 @@ fn real_sidecars() {
         ("../ply/fuze.ply", MeshFormat::Ply, [502, 0, 1000, 1000, 1, 1], &["fuze uv.jpg"]),
     ] {
         let bytes = bytes(&folder.join("obj"), name);
-        let found = gather_sidecars(format, &bytes, &mut |name| {
+        let found = gather_sidecars(format, &bytes, SidecarScope::All, &mut |name| {
             std::fs::read(folder.join("obj").join(name)).ok()
         });
         let names: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();

@@ -6,8 +6,8 @@ use voxflow_contract::{Appearance, Fill, Material, TriMesh, VoxelGrid};
 use voxflow_formats::npy::{self, NpyArray, NpyData};
 use voxflow_formats::picture::{self, Picture};
 use voxflow_formats::{
-    MeshFormat, Sidecar, binvox, decode_mesh, decode_mesh_with, encode_mesh, encode_mesh_with,
-    merge_corners, sidecar_names, texture_names,
+    MeshFormat, Sidecar, SidecarScope, binvox, decode_mesh, decode_mesh_with, encode_mesh,
+    encode_mesh_with, merge_corners, sidecar_names, texture_names,
 };
 
 fn coordinate() -> impl Strategy<Value = f32> {
@@ -117,7 +117,7 @@ fn read_all(bytes: &[u8]) {
             assert!(!decoded.mesh.vertices.is_empty(), "{format:?}");
             assert!(decoded.appearance.fits(&decoded.mesh), "{format:?}");
         }
-        let mut names = sidecar_names(*format, bytes);
+        let mut names = sidecar_names(*format, bytes, SidecarScope::All);
         names.extend(texture_names(bytes));
         let sidecars: Vec<_> = names.iter().map(|name| Sidecar { name, bytes }).collect();
         if let Ok(decoded) = decode_mesh_with(*format, bytes, &sidecars) {

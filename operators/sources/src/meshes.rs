@@ -14,7 +14,7 @@ use voxflow_contract::{
     Batch, BuildContext, ContentHash, Entry, Fault, Image, Inputs, Kind, ParamError, Params,
     Refusals, SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
 };
-use voxflow_formats::{MeshFormat, gather_sidecars};
+use voxflow_formats::{MeshFormat, SidecarScope, gather_sidecars};
 use walkdir::{DirEntry, WalkDir};
 
 /// Parameters of `meshes`.
@@ -29,7 +29,7 @@ pub struct MeshesParams {
     /// Files of more bytes are refused.
     #[serde(default = "default_max_bytes")]
     pub max_bytes: u64,
-    /// Whether the files that a mesh file names, material libraries and textures, are read too.
+    /// Whether the material libraries and textures that a mesh file names are read too.
     #[serde(default)]
     pub materials: bool,
 }
@@ -57,8 +57,8 @@ impl Kind for MeshesKind {
     }
 
     fn manual(&self) -> &'static str {
-        "Gives table `sample`: the raw bytes of every OBJ, OFF, PLY and STL file, whatever the case \
-         of its extension. Nothing is decoded here.\n\n\
+        "Gives table `sample`: the raw bytes of every GLB, glTF, OBJ, OFF, PLY and STL file, whatever \
+         the case of its extension. Nothing is decoded here.\n\n\
          The class is the first folder below `root`; a file that lies in `root` itself has the name \
          of `root` as its class. A sample's id is its path relative to `root` without extension, \
          with forward slashes: `chair/train/chair_0001`. Where that would name two files, as with \
@@ -70,8 +70,9 @@ impl Kind for MeshesKind {
          Refused, file by file: `too_large` above `max_bytes`; `unreadable` when the file vanished, \
          is a broken link or may not be read; `changed` when size or time of modification are not \
          what they were when the folder was listed, or change during reading.\n\n\
-         With `materials`, the libraries and textures that a file names (`mtllib`, `map_Kd`, `comment \
-         TextureFile`) go along in `sidecars`, and `content` covers them. They are looked for below the \
+         The buffers that a glTF names go along in `sidecars`, and `content` covers them; with \
+         `materials`, so do the libraries and textures that a file names (`mtllib`, `map_Kd`, `comment \
+         TextureFile`, images of a glTF). They are looked for below the \
          folder of the mesh file, or beside it where `..` stays in `root`; names of other places, \
          missing files, and what would be more than `max_bytes` or 32 MiB for one sample are left out, \
          which `decode_mesh` notes in `quirks`. A library that changes alone is not noticed before a \
@@ -81,7 +82,7 @@ impl Kind for MeshesKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn inputs(&self) -> Inputs {
@@ -368,13 +369,17 @@ impl Meshes {
         Ok(bytes)
     }
 
+    fn scope(&self) -> SidecarScope {
+        if self.materials { SidecarScope::All } else { SidecarScope::Geometry }
+    }
+
     /// The files that a mesh file names, as far as they are there and small enough.
     fn sidecars(&self, entry: &Entry, bytes: &[u8]) -> Vec<Image> {
         let path = entry.path.as_deref().unwrap_or_default();
         let format = MeshFormat::from_extension(split_extension(path).1);
-        let Some(format) = format.filter(|_| self.materials) else { return Vec::new() };
+        let Some(format) = format else { return Vec::new() };
         let mut left = self.max_bytes.min(MOST_SIDECAR_BYTES);
-        let found = gather_sidecars(format, bytes, &mut |name| {
+        let found = gather_sidecars(format, bytes, self.scope(), &mut |name| {
             let bytes = self.read_sidecar(&sidecar_path(path, name)?, left)?;
             left -= bytes.len() as u64;
             Some(bytes)
@@ -386,10 +391,14 @@ impl Meshes {
     /// it. Of those only libraries are opened, which name more.
     fn sidecar_bytes(&self, file: &Found) -> u64 {
         let format = MeshFormat::from_extension(split_extension(&file.path).1);
-        let Some(format) = format.filter(|_| self.materials) else { return 0 };
+        // Most files need not be opened to tell that they name nothing.
+        let may_name = |format: &MeshFormat| {
+            self.materials || matches!(format, MeshFormat::Glb | MeshFormat::Gltf)
+        };
+        let Some(format) = format.filter(may_name) else { return 0 };
         let bytes = self.read_sidecar(&file.path, self.max_bytes).unwrap_or_default();
         let (mut sum, most) = (0, self.max_bytes.min(MOST_SIDECAR_BYTES));
-        gather_sidecars(format, &bytes, &mut |name| {
+        gather_sidecars(format, &bytes, self.scope(), &mut |name| {
             let path = sidecar_path(&file.path, name)?;
             let metadata = fs::metadata(self.root.join(&path)).ok()?;
             sum += metadata.len().min(most);
@@ -562,6 +571,31 @@ mod tests {
         assert_ne!(before, content(&without));
         write("c/m/t.png", "other").expect("writable");
         assert_ne!(before, content(&open(true)));
+    }
+
+    #[test]
+    fn buffers_of_a_gltf_are_always_read() {
+        let root = folder(&["c/b.bin", "c/t.png"]);
+        let document = json!({
+            "asset": {"version": "2.0"},
+            "buffers": [{"byteLength": 7, "uri": "b.bin"}],
+            "images": [{"uri": "t.png"}],
+        });
+        fs::write(root.path().join("c/a.gltf"), document.to_string()).expect("writable");
+        for (materials, expected) in [(false, &["b.bin"][..]), (true, &["b.bin", "t.png"])] {
+            let source = build(json!({"root": root.path(), "materials": materials})).expect("good");
+            let entries = source.scan().expect("a scan");
+            assert_eq!(
+                entries[0].bytes,
+                (document.to_string().len() + 7 * expected.len()) as u64,
+                "a file holds its path"
+            );
+            let batch = source.open(&entries, &mut Refusals::default()).expect("a batch");
+            let sidecars = batch.images("sidecars").expect("sidecars");
+            let names: Vec<_> =
+                (0..sidecars.count(0)).filter_map(|i| sidecars.path(0, i)).collect();
+            assert_eq!(names, expected);
+        }
     }
 
     #[test]

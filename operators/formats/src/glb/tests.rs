@@ -226,7 +226,8 @@ fn files_beside() {
     document["buffers"][0]["uri"] = json!("a%20b.bin");
     document["images"] = json!([{ "uri": "c.png" }, { "uri": "data:image/png;base64,AA==" }]);
     let text = document.to_string();
-    assert_eq!(sidecar_names(text.as_bytes()), ["a b.bin", "c.png"]);
+    assert_eq!(sidecar_names(text.as_bytes(), SidecarScope::All), ["a b.bin", "c.png"]);
+    assert_eq!(sidecar_names(text.as_bytes(), SidecarScope::Geometry), ["a b.bin"]);
     let find = |name: &str| (name == "a b.bin").then_some(binary.as_slice());
     let decoded = decode(text.as_bytes(), &find).expect("all files are there");
     assert_eq!(decoded.mesh.vertices.len(), 4);

@@ -7,8 +7,9 @@ use voxflow_contract::TriMesh;
 use voxflow_formats::co3d::FrameAnnotation;
 use voxflow_formats::npz::{self, Compression, NpzFile};
 use voxflow_formats::{
-    DecodedMesh, FormatError, MeshFormat, binvox, decode_mesh, depth, encode_mesh, jgz, mat, npy,
-    picture, views,
+    DecodedMesh, FormatError, MeshFormat, Sidecar, SidecarScope, binvox, decode_mesh,
+    decode_mesh_with, depth, encode_mesh, jgz, mat, npy, picture, sidecar_names, texture_names,
+    views,
 };
 
 /// A codec, and what must hold of it.
@@ -40,6 +41,7 @@ pub(crate) const CODECS: &[Codec] = &[
     // The records are kept as trees of values, at worst of single digits, and read twice.
     Codec { name: "jgz", most_bytes_a_byte: 256 * INFLATED, check: jgz },
     Codec { name: "mat", most_bytes_a_byte: mat::MOST_BYTES_A_BYTE, check: mat },
+    Codec { name: "mtl", most_bytes_a_byte: 256, check: mtl },
     Codec { name: "npy", most_bytes_a_byte: 32, check: npy },
     Codec { name: "npz", most_bytes_a_byte: 4 * npz::MOST_BYTES_A_BYTE, check: npz },
     Codec { name: "obj", most_bytes_a_byte: 256, check: obj },
@@ -92,9 +94,24 @@ fn stl(bytes: &[u8]) -> bool {
 }
 
 fn glb(bytes: &[u8]) -> bool {
-    voxflow_formats::glb::sidecar_names(bytes);
+    sidecar_names(MeshFormat::Glb, bytes, SidecarScope::All);
     // Either extension reads both forms; each is written as itself.
     mesh(MeshFormat::Glb, bytes) && mesh(MeshFormat::Gltf, bytes)
+}
+
+/// A library never keeps a mesh from being read, and names the same textures when their names are
+/// written again.
+fn mtl(bytes: &[u8]) -> bool {
+    let names = texture_names(bytes);
+    let library = names.iter().map(|name| format!("newmtl {name}\nmap_Kd {name}\n"));
+    let again = texture_names(library.collect::<String>().as_bytes());
+    let is_plain = |name: &&String| !name.contains(['\\', '#', '-', '\u{fffd}']);
+    assert!(names.iter().filter(is_plain).all(|name| again.contains(name)), "{names:?} {again:?}");
+    let mesh = b"mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl m\nf 1 2 3\nusemtl n\nf 1 3 2\n";
+    let sidecars = [Sidecar { name: "a.mtl", bytes }];
+    let decoded = decode_mesh_with(MeshFormat::Obj, mesh, &sidecars).expect("a mesh");
+    assert!(decoded.appearance.fits(&decoded.mesh));
+    !decoded.appearance.materials.is_empty()
 }
 
 fn binvox(bytes: &[u8]) -> bool {

@@ -94,6 +94,8 @@ impl Clipper {
     fn land(&self, lens: &Lens, corner: &Corner) -> Landed {
         corner.landed.unwrap_or_else(|| {
             let [x, y, z] = corner.position;
+            // Between corners far out, rounding alone may bring one before the plane it was cut at.
+            let z = z.max(self.near);
             let divisor = if self.projection == Projection::Perspective { z } else { 1.0 };
             let fixed = |axis: usize, value: f64| {
                 let value = self.focal[axis] * value / divisor + self.center[axis];
@@ -163,6 +165,15 @@ mod tests {
         assert_eq!(depths([2.0, 0.0, 0.0]), [2.0, 1.0, 1.0]);
         assert_eq!(depths([0.0, 0.0, 0.0]), [] as [f32; 0]);
         assert_eq!(depths([f64::NAN; 3]), [] as [f32; 0]);
+    }
+
+    #[test]
+    fn corners_so_far_out_that_rounding_moves_them_stay_beyond_the_near_plane() {
+        for i in 0..200 {
+            let far = |k: i32| f64::from((i * 37 + k * 101) % 211 - 105) * 1e31;
+            let cut = depths([far(1), far(2), far(3)]);
+            assert!(cut.iter().all(|z| *z >= 1.0), "{i}: {cut:?}");
+        }
     }
 
     #[test]
