@@ -13,6 +13,11 @@ use super::graph::Graph;
 const MAX_PART_ROWS: usize = 1024;
 /// Bytes in flight that a part aims at: large enough to be worth a message, small enough to share.
 const PART_BYTES: u64 = 4 << 20;
+/// Rows that a part has even when they are more bytes: each part is a file that is synced, and each
+/// of its columns costs a compressor.
+const FEW_ROWS: usize = 16;
+/// Bytes in flight up to which a part has so few rows.
+const FEW_ROWS_BYTES: u64 = 32 << 20;
 /// A mesh file of n bytes is held as bytes, as vertices and triangles, and as what is made of them.
 const EXPANSION: u64 = 3;
 
@@ -63,7 +68,8 @@ fn cut(entries: &[Entry], start: usize, bytes_per_row: u64) -> (usize, u64) {
     let (mut end, mut charge) = (start, 0u64);
     while end < entries.len() && end - start < MAX_PART_ROWS {
         let row = entries[end].bytes.saturating_mul(EXPANSION).saturating_add(bytes_per_row);
-        if end > start && charge.saturating_add(row) > PART_BYTES {
+        let aim = if end - start < FEW_ROWS { FEW_ROWS_BYTES } else { PART_BYTES };
+        if end > start && charge.saturating_add(row) > aim {
             break;
         }
         charge = charge.saturating_add(row);
@@ -131,6 +137,17 @@ mod tests {
         let scan = Scan::new(&entries(&[10, 100 << 20, 10]), 0);
         let ranges: Vec<_> = scan.parts.iter().map(|part| part.entries.clone()).collect();
         assert_eq!(ranges, [0..1, 1..2, 2..3]);
+    }
+
+    #[test]
+    fn large_rows_come_in_few_a_part() {
+        let rows = |bytes: u64| {
+            let scan = Scan::new(&entries(&[0; 100]), bytes);
+            scan.parts.iter().map(|part| part.entries.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(1 << 20), [16, 16, 16, 16, 16, 16, 4]);
+        assert_eq!(rows(3 << 20)[..2], [10, 10]);
+        assert_eq!(rows(64 << 10), [64, 36]);
     }
 
     #[test]

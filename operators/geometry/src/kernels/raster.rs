@@ -6,6 +6,7 @@ use wide::{f32x4, i32x4};
 
 use crate::kernels::lens::Landed;
 use crate::kernels::rays::Affine;
+use crate::kernels::simd::{Kernel, run_widest};
 
 /// Bits of the fixed-point grid in a sample's width.
 pub(crate) const SHIFT: i32 = 14;
@@ -140,7 +141,7 @@ impl Raster {
             self.draw_groups(number, (first, end), (top, bottom), &edges, &nearness);
         } else {
             let nearness = Nearness { affine: nearness(), low: target.low, high: target.high };
-            self.draw_spans(number, target.area, edges, &nearness);
+            run_widest(Spans { raster: self, number, area: target.area, edges, nearness });
         }
     }
 
@@ -263,23 +264,39 @@ impl Raster {
             rows = [rows[0] + steps[0], rows[1] + steps[1], rows[2] + steps[2]];
         }
     }
+}
 
-    fn draw_spans(&mut self, number: u32, area: Area, mut edges: Edges, nearness: &Nearness) {
+/// Draws a triangle whose box is wide: of each row the ends are solved for.
+struct Spans<'a> {
+    raster: &'a mut Raster,
+    number: u32,
+    area: Area,
+    /// At the first sample of the box.
+    edges: Edges,
+    nearness: Nearness,
+}
+
+impl Kernel for Spans<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { raster, number, area, mut edges, nearness } = self;
         let Area { left, right, top, bottom } = area;
         let [near_x, near_y, near_0] = nearness.affine;
         for row in top..bottom {
             let (first, end) = edges.span(right - left);
             if first < end {
-                let from = row * self.groups * GROUP + left;
+                let from = row * raster.groups * GROUP + left;
                 let range = from + first..from + end;
                 let x = (left + first) as f64 + 0.5;
                 let near = (near_x * x + near_y * (row as f64 + 0.5) + near_0) as f32;
                 fill(
-                    &mut cast_slice_mut(&mut self.nearness)[range.clone()],
-                    &mut cast_slice_mut(&mut self.triangle)[range],
+                    &mut cast_slice_mut(&mut raster.nearness)[range.clone()],
+                    &mut cast_slice_mut(&mut raster.triangle)[range],
                     number,
                     near,
-                    nearness,
+                    &nearness,
                 );
             }
             (0..3).for_each(|e| edges.value[e] += edges.step_y[e]);
@@ -288,6 +305,7 @@ impl Raster {
 }
 
 /// One row of a triangle whose nearness begins with `near`.
+#[inline(always)]
 fn fill(nears: &mut [f32], triangles: &mut [u32], number: u32, near: f32, nearness: &Nearness) {
     let step = nearness.affine[0] as f32;
     for (i, (old, triangle)) in nears.iter_mut().zip(triangles).enumerate() {
@@ -337,6 +355,7 @@ impl Edges {
     }
 
     /// First and end of the samples inside, of `count` beginning where the values are for.
+    #[inline(always)]
     fn span(&self, count: usize) -> (usize, usize) {
         let (mut first, mut end) = (0, count as u64);
         for (value, step) in self.value.into_iter().zip(self.step_x) {

@@ -37,7 +37,7 @@ pub struct Shot {
     pub background: Background,
 }
 
-/// Renders views of meshes and keeps its memory for the next: 8 bytes a sample, 16 a vertex, 16 a
+/// Renders views of meshes and keeps its memory for the next: 8 bytes a sample, 16 a vertex, 18 a
 /// triangle, of the largest so far.
 ///
 /// Four views are prepared together: their points are projected side by side, and a triangle whose
@@ -49,6 +49,7 @@ pub struct Renderer {
     cells: Vec<Cells>,
     sieved: [Vec<u32>; LANES],
     block: Block,
+    greys: Vec<u16>,
     picture: Rendering,
 }
 
@@ -137,7 +138,7 @@ impl Renderer {
     fn finish(&mut self, surface: Surface<'_>, view: &View, shot: &Shot, options: &RenderOptions) {
         self.picture.width_px = shot.intrinsics.width_px;
         self.picture.height_px = shot.intrinsics.height_px;
-        let mut shader = Shader::new(surface, view.rays, shot.camera_from_object);
+        let mut shader = Shader::new(surface, view.rays, shot.camera_from_object, &mut self.greys);
         let (backdrop, side) = (Backdrop(shot.background), options.antialias as usize);
         resolve(&self.raster, &mut shader, &backdrop, options.outputs, side, &mut self.picture);
     }

@@ -31,6 +31,8 @@ pub(crate) struct Shader<'a> {
     camera: Transform<Camera, Object>,
     to_light: [f64; 3],
     facet: Facet,
+    /// For each triangle one more than its grey, or 0 where that is not known yet.
+    greys: &'a mut Vec<u16>,
 }
 
 /// What a triangle has that its samples share.
@@ -43,21 +45,31 @@ struct Facet {
     normal: [f64; 3],
     /// Under flat shading.
     brightness: f32,
-    grey: u8,
     weights: [Affine; 3],
 }
 
 impl<'a> Shader<'a> {
-    pub(crate) fn new(surface: Surface<'a>, rays: Rays, camera: Transform<Camera, Object>) -> Self {
+    /// What `greys` holds does not matter; it is memory to use.
+    pub(crate) fn new(
+        surface: Surface<'a>,
+        rays: Rays,
+        camera: Transform<Camera, Object>,
+        greys: &'a mut Vec<u16>,
+    ) -> Self {
         let facet = Facet {
             number: u32::MAX,
             sign: 1.0,
             normal: [0.0; 3],
             brightness: 0.0,
-            grey: 0,
             weights: [[0.0; 3]; 3],
         };
-        Self { surface, rays, camera, to_light: light_in_object(&camera), facet }
+        greys.clear();
+        let shader =
+            Self { surface, rays, camera, to_light: light_in_object(&camera), facet, greys };
+        if shader.is_grey() {
+            shader.greys.resize(surface.mesh.triangles.len(), 0);
+        }
+        shader
     }
 
     /// Whether [`Self::grey`] says all there is.
@@ -71,9 +83,16 @@ impl<'a> Shader<'a> {
     }
 
     /// sRGB grey of a triangle of a white mesh under flat shading.
+    #[inline]
     pub(crate) fn grey(&mut self, number: u32) -> u8 {
-        self.look_at(number);
-        self.facet.grey
+        let known = self.greys[number as usize];
+        if known > 0 {
+            return (known - 1) as u8;
+        }
+        let (_, normal) = self.turned_normal(self.corners(number));
+        let grey = srgb(brightness(normal, self.to_light));
+        self.greys[number as usize] = u16::from(grey) + 1;
+        grey
     }
 
     /// Linear colour of the sample at (`u`, `v`), in which triangle `number` is seen.
@@ -117,19 +136,26 @@ impl<'a> Shader<'a> {
         if self.facet.number == number {
             return;
         }
-        let mesh = self.surface.mesh;
-        let [a, b, c] = mesh.triangles[number as usize];
-        let corner = |vertex: u32| wider(mesh.vertices[vertex as usize]);
-        let corners = [corner(a), corner(b), corner(c)];
+        let corners = self.corners(number);
+        let (sign, normal) = self.turned_normal(corners);
+        let brightness = brightness(normal, self.to_light);
+        let weights = self.rays.weights(corners);
+        self.facet = Facet { number, sign, normal, brightness, weights };
+    }
+
+    #[inline(always)]
+    fn corners(&self, number: u32) -> [[f64; 3]; 3] {
+        let [a, b, c] = self.surface.mesh.triangles[number as usize];
+        let corner = |vertex: u32| wider(self.surface.mesh.vertices[vertex as usize]);
+        [corner(a), corner(b), corner(c)]
+    }
+
+    /// The normal of a triangle, turned to the camera, and -1 if it had to be turned, else 1.
+    #[inline(always)]
+    fn turned_normal(&self, corners: [[f64; 3]; 3]) -> (f64, [f64; 3]) {
         let normal = face_normal(corners);
         let sign = if self.rays.facing(normal, corners[0]) < 0.0 { -1.0 } else { 1.0 };
-        let normal = [sign * normal[0], sign * normal[1], sign * normal[2]];
-        let brightness = brightness(normal, self.to_light);
-        self.facet =
-            Facet { number, sign, normal, brightness, grey: srgb(brightness), ..self.facet };
-        if !self.is_grey() {
-            self.facet.weights = self.rays.weights(corners);
-        }
+        (sign, [sign * normal[0], sign * normal[1], sign * normal[2]])
     }
 
     /// Barycentric weights: none below 0, also at the rim, where a sample may lie a little outside.
