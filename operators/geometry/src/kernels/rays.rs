@@ -69,13 +69,14 @@ impl Rays {
         [dot(normal, u) * scale, dot(normal, v) * scale, dot(normal, origin) * scale]
     }
 
-    /// The depth of a nearness.
+    /// The depth of a nearness; finite, also of what is as far as numbers go.
     #[inline(always)]
     pub(crate) fn depth(&self, nearness: f32) -> f32 {
-        match self.projection {
+        let depth = match self.projection {
             Projection::Perspective => 1.0 / nearness,
             Projection::Orthographic => -nearness,
-        }
+        };
+        depth.min(f32::MAX)
     }
 
     /// Above 0 where a plane with this normal through `point` is seen from the side the normal is on.

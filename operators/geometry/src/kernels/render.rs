@@ -318,7 +318,9 @@ mod tests {
             let odd = testing::cuboid([-size; 3], [size; 3]);
             for shading in [Shading::Flat, Shading::Smooth] {
                 let options = RenderOptions { shading, ..plain() };
-                shoot(&odd, &camera_from_object(20.0, 10.0, 0.3), &intrinsics, &options);
+                let camera = camera_from_object(20.0, 10.0, 0.3);
+                let picture = shoot(&odd, &camera, &intrinsics, &options);
+                assert!(picture.depth.iter().all(|z| *z >= 0.0 && z.is_finite()), "{size}");
             }
         }
     }
