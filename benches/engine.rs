@@ -4,14 +4,14 @@
 //! and two workers. The figures stand in BENCHMARKS.md.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use voxflow::engine::{Counters, Graph, Node, Options, Stop, run, scan_sources};
+use voxflow::engine::{Counters, Graph, Node, Options, StageFacts, Stop, run, scan_sources};
 use voxflow_contract::{
-    Batch, Committed, Entry, Fault, MachineFault, Operator, Refusals, SampleId, Schema, SetupFault,
-    Sink, Source, Stage, Values, tables,
+    Batch, Entry, Fault, MachineFault, Operator, PlannedFile, Refusals, SampleId, Schema,
+    SetupFault, Sink, SinkFile, Source, Stage, Values, tables,
 };
 
 /// Stages of the short and the long pipeline; their difference is what the stages cost.
@@ -75,22 +75,25 @@ impl Sink for Nowhere {
         "nowhere"
     }
 
-    fn write(&self, path: &Path, _batch: &Batch) -> Result<(), MachineFault> {
-        std::fs::write(path, b"").map_err(|e| MachineFault::io("write", path, e))
+    fn plan(&self, _keys: &Batch) -> Result<Vec<PlannedFile>, MachineFault> {
+        Ok(Vec::new())
     }
 
-    fn read_keys(&self, _path: &Path) -> Result<Batch, MachineFault> {
-        Ok(Batch::empty(tables::key()))
-    }
-
-    fn commit(&self, _: &[PathBuf], _: &Batch, _: &Path) -> Result<Committed, MachineFault> {
-        Ok(Committed::default())
+    fn create(&self, _: &Path, _: &Schema) -> Result<Box<dyn SinkFile>, MachineFault> {
+        Err(MachineFault::new("no file was planned"))
     }
 }
 
 fn graph(rows: usize, stages: usize) -> Graph {
     let node = |id: String, stage: Stage, from: Vec<usize>| Node {
-        fingerprint: id.clone(),
+        facts: StageFacts {
+            fingerprint: blake3::hash(id.as_bytes()).to_hex().to_string(),
+            kind: id.clone(),
+            version: 1,
+            parameters: serde_json::Map::new(),
+            seed: 0,
+            inputs: Vec::new(),
+        },
         kind: id.clone(),
         id,
         stage,
@@ -107,13 +110,13 @@ fn graph(rows: usize, stages: usize) -> Graph {
 /// Seconds of one run, without the scan.
 fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::create_dir(folder.path().join("run")).expect("a folder");
+    std::fs::create_dir_all(folder.path().join("runs/run")).expect("a folder");
     let graph = graph(rows, stages);
     let scans = scan_sources(&graph).expect("rows");
     let options = Options {
         workers,
         memory_bytes: 1 << 30,
-        runs: folder.path().to_owned(),
+        home: folder.path().to_owned(),
         run: "run".to_owned(),
         resume: false,
         cluster: None,

@@ -1,6 +1,7 @@
 //! Run folders: `HOME/runs/<id>/`, what a run keeps of itself.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -206,7 +207,16 @@ fn write_table(path: &Path, batch: &Batch) -> Result<(), Error> {
 /// # Errors
 /// When the disk fails.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    crate::engine::write_durably(path, bytes).map_err(|fault| Error::Disk { fault })
+    let beside = path.with_extension("tmp");
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = fs::File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().map_err(|e| Error::disk("write", path, e))
 }
 
 /// UTC, as `20261121-034417`.

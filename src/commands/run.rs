@@ -18,9 +18,10 @@ use crate::engine::{
 };
 use crate::error::Error;
 use crate::exit_code;
-use crate::pipeline::{Plan, Settings};
+use crate::pipeline::{Plan, PlannedStage, Settings};
 use crate::progress::{Progress, StageLine};
 use crate::run_folder;
+use crate::store::StageFacts;
 
 /// Runs a pipeline; gives the exit code.
 ///
@@ -48,7 +49,7 @@ pub fn run(args: &RunArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let options = Options {
         workers: workers(args),
         memory_bytes: args.memory,
-        runs,
+        home: global.home.clone(),
         run: run.clone(),
         resume: args.resume.is_some(),
         cluster,
@@ -80,14 +81,25 @@ fn workers(args: &RunArgs) -> usize {
 
 /// The graph of a plan.
 pub fn graph_of(plan: &Plan) -> Graph {
-    let node = |stage: &crate::pipeline::PlannedStage| Node {
+    let node = |stage: &PlannedStage| Node {
         id: stage.id.clone(),
         kind: stage.kind.name().to_owned(),
         stage: stage.stage.clone(),
         from: stage.from.clone(),
-        fingerprint: stage.fingerprint.clone(),
+        facts: facts_of(plan, stage),
     };
     Graph { nodes: plan.stages.iter().map(node).collect() }
+}
+
+fn facts_of(plan: &Plan, stage: &PlannedStage) -> StageFacts {
+    StageFacts {
+        fingerprint: stage.fingerprint.clone(),
+        kind: stage.kind.name().to_owned(),
+        version: stage.kind.version(),
+        parameters: stage.params.0.clone(),
+        seed: plan.seed,
+        inputs: stage.from.iter().map(|&from| plan.stages[from].fingerprint.clone()).collect(),
+    }
 }
 
 fn stage_lines(graph: &Graph, scans: &BTreeMap<usize, Scan>) -> Vec<StageLine> {

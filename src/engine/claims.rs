@@ -2,28 +2,22 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::scan::Scan;
+use super::work_list::WorkList;
 
-/// The parts of one source that this process has still to do, and who takes the next.
+/// The parts that this process has to do for one source, and who takes the next.
 ///
 /// A ticket is the place of a part in the order of claims; it is the part's timestamp, so tickets
-/// only grow. Across processes parts are dealt by position, within one they are claimed.
+/// only grow.
 pub(crate) struct Claims {
     order: Vec<u64>,
     next: AtomicU64,
 }
 
 impl Claims {
-    /// Claims on the parts of a scan that are `process`'s share and not yet `done`.
-    pub(crate) fn new(
-        scan: &Scan,
-        process: usize,
-        processes: usize,
-        done: impl Fn(u64) -> bool,
-    ) -> Self {
-        let mine = |part: &u64| *part as usize % processes == process && !done(*part);
-        let mut order: Vec<u64> = (0..scan.parts.len() as u64).filter(mine).collect();
-        order.sort_by_key(|&part| std::cmp::Reverse(scan.parts[part as usize].charge));
+    /// Claims on the parts of a list.
+    pub(crate) fn new(list: &WorkList) -> Self {
+        let mut order: Vec<u64> = (0..list.parts.len() as u64).collect();
+        order.sort_by_key(|&part| std::cmp::Reverse(list.parts[part as usize].charge));
         Self { order, next: AtomicU64::new(0) }
     }
 

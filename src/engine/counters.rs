@@ -1,9 +1,6 @@
 //! Counters: rows and seconds of every stage, for progress, records and the final report.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +14,7 @@ pub struct StageCount {
     pub rows_out: u64,
     /// Rows that were refused.
     pub refused: u64,
-    /// Rows out that an earlier attempt had made.
+    /// Rows out that the store had.
     pub reused: u64,
     /// Busy time, summed over threads.
     pub nanos: u64,
@@ -42,25 +39,16 @@ struct Live {
     nanos: AtomicU64,
 }
 
-/// What the stages did to a part that no record holds yet.
-#[derive(Default)]
-struct PartCounts {
-    stages: BTreeMap<usize, StageCount>,
-    /// Sinks whose record has them.
-    recorded: usize,
-}
-
 /// Live counts of all stages of this process.
 #[derive(Default)]
 pub struct Counters {
     stages: Vec<Live>,
-    parts: Mutex<BTreeMap<(usize, u64), PartCounts>>,
 }
 
 impl Counters {
     /// Counters for that many stages.
     pub fn new(stages: usize) -> Self {
-        Self { stages: (0..stages).map(|_| Live::default()).collect(), parts: Mutex::default() }
+        Self { stages: (0..stages).map(|_| Live::default()).collect() }
     }
 
     /// What stage `stage` did so far in this process.
@@ -85,32 +73,6 @@ impl Counters {
         add(&live.refused, count.refused);
         add(&live.reused, count.reused);
         add(&live.nanos, count.nanos);
-    }
-
-    /// Adds what a stage did to a part of the source `root`, and remembers it for the part's record.
-    pub(crate) fn add_to_part(&self, root: usize, part: u64, stage: usize, count: StageCount) {
-        self.add(stage, count);
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        *parts.entry((root, part)).or_default().stages.entry(stage).or_default() += count;
-    }
-
-    /// What the stages did to a part, for the record of one of `sinks` sinks; forgotten once each
-    /// has it.
-    pub(crate) fn record_part(
-        &self,
-        root: usize,
-        part: u64,
-        sinks: usize,
-    ) -> BTreeMap<usize, StageCount> {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Entry::Occupied(mut counts) = parts.entry((root, part)) else {
-            return BTreeMap::new();
-        };
-        counts.get_mut().recorded += 1;
-        if counts.get().recorded >= sinks {
-            return counts.remove().stages;
-        }
-        counts.get().stages.clone()
     }
 }
 

@@ -1,7 +1,5 @@
 //! Entries: the samples of a scan in few bytes each, since there may be millions.
 
-use std::ops::Range;
-
 use voxflow_contract::{Entry, SampleId};
 
 /// Samples in the order of their ids. Their text lies in one string; a class or stamp that is that
@@ -50,15 +48,39 @@ impl Entries {
         self.rows.is_empty()
     }
 
-    /// The samples of a range, as the source listed them.
-    pub(crate) fn unpack(&self, range: Range<usize>) -> Vec<Entry> {
-        self.rows[range].iter().map(|row| self.entry(row)).collect()
+    /// The samples at these positions, as the source listed them.
+    pub(crate) fn unpack(&self, positions: &[u32]) -> Vec<Entry> {
+        positions.iter().map(|&i| self.entry(&self.rows[i as usize])).collect()
+    }
+
+    /// Id of the sample at a position.
+    pub(crate) fn sample(&self, position: usize) -> &str {
+        self.of(self.rows[position].sample)
+    }
+
+    /// Class of the sample at a position.
+    pub(crate) fn category(&self, position: usize) -> &str {
+        self.of(self.rows[position].category)
+    }
+
+    /// What changes when the sample at a position changes.
+    pub(crate) fn stamp(&self, position: usize) -> &str {
+        self.of(self.rows[position].stamp)
+    }
+
+    /// Size of the sample at a position.
+    pub(crate) fn bytes(&self, position: usize) -> u64 {
+        self.rows[position].bytes
+    }
+
+    /// Position of a sample.
+    pub(crate) fn position(&self, sample: &str) -> Option<usize> {
+        self.rows.binary_search_by(|row| self.of(row.sample).cmp(sample)).ok()
     }
 
     /// The file of a sample, where it has one.
     pub(crate) fn path_of(&self, sample: &str) -> Option<&str> {
-        let found = self.rows.binary_search_by(|row| self.of(row.sample).cmp(sample));
-        found.ok().and_then(|i| self.rows[i].path).map(|path| self.of(path))
+        self.position(sample).and_then(|i| self.rows[i].path).map(|path| self.of(path))
     }
 
     fn push(&mut self, entry: &Entry) {
@@ -121,8 +143,8 @@ mod tests {
             entry("table/a", "table", None, "2"),
         ];
         let packed = Entries::new(&entries);
-        assert_eq!(packed.unpack(0..3), entries);
-        assert_eq!(packed.unpack(1..2), entries[1..2]);
+        assert_eq!(packed.unpack(&[0, 1, 2]), entries);
+        assert_eq!(packed.unpack(&[1]), entries[1..2]);
         assert_eq!(packed.text, "chair/a.offchair1other/b.offchair/btable/atable2");
         assert_eq!(packed.path_of("chair/b"), Some("other/b.off"));
         assert_eq!(packed.path_of("table/a"), None);

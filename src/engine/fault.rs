@@ -41,13 +41,13 @@ pub enum EngineFault {
     /// Another process of the cluster is gone or does not fit.
     #[error("{0}")]
     Peer(String),
-    /// A person stopped the run; what was committed stays.
-    #[error("stopped by request; {committed} of {parts} parts are committed and will be reused")]
+    /// A person stopped the run; what was made stays.
+    #[error("stopped by request; {made} of {samples} samples are made and will not be made again")]
     Stopped {
-        /// Parts that are committed.
-        committed: usize,
-        /// Parts there are.
-        parts: usize,
+        /// Samples of which all rows are made.
+        made: usize,
+        /// Samples there are.
+        samples: usize,
     },
     /// Training was stopped by request; the last checkpoint stays.
     #[error("stage `{stage}` was stopped by request; its last checkpoint stays")]

@@ -2,6 +2,8 @@
 
 use voxflow_contract::Stage;
 
+use crate::store::StageFacts;
+
 /// One stage of the graph.
 #[derive(Clone)]
 pub struct Node {
@@ -13,8 +15,8 @@ pub struct Node {
     pub stage: Stage,
     /// Stages it reads from, by position.
     pub from: Vec<usize>,
-    /// Changes when the stage, its parameters or anything upstream changes.
-    pub fingerprint: String,
+    /// What its rows depend on, and the fingerprint of all that.
+    pub facts: StageFacts,
 }
 
 /// A checked graph of stages, in topological order.

@@ -4,20 +4,15 @@ use std::collections::BTreeSet;
 
 use voxflow_contract::{Batch, BatchError};
 
-/// Rows that every input has, side by side, and the samples that some input lacks.
-pub(crate) struct Joined {
-    pub(crate) rows: Batch,
-    pub(crate) unmatched: Vec<String>,
-}
-
-/// Joins the batches of one part on `sample`. All inputs hold their rows in the part's order.
+/// Joins the batches of one part on `sample`: rows that every input has, side by side. Samples that
+/// one lacks were refused on their way to it. All inputs hold their rows in the part's order.
 ///
 /// # Errors
 /// When an input has no `sample` column.
-pub(crate) fn join(inputs: &[Batch]) -> Result<Joined, BatchError> {
+pub(crate) fn join(inputs: &[Batch]) -> Result<Batch, BatchError> {
     let samples = inputs.iter().map(samples_of).collect::<Result<Vec<_>, _>>()?;
     if samples.windows(2).all(|pair| pair[0] == pair[1]) {
-        return Ok(Joined { rows: side_by_side(inputs)?, unmatched: Vec::new() });
+        return side_by_side(inputs);
     }
     let sets: Vec<BTreeSet<&str>> = samples.iter().map(|s| s.iter().copied().collect()).collect();
     let everywhere = |sample: &&str| sets.iter().all(|set| set.contains(sample));
@@ -25,10 +20,7 @@ pub(crate) fn join(inputs: &[Batch]) -> Result<Joined, BatchError> {
         let kept: Vec<usize> = (0..samples.len()).filter(|&i| everywhere(&samples[i])).collect();
         input.gather(&kept)
     });
-    let rows = side_by_side(&matched.collect::<Vec<_>>())?;
-    let all: BTreeSet<&str> = sets.iter().flatten().copied().collect();
-    let unmatched = all.into_iter().filter(|sample| !everywhere(sample)).map(str::to_owned);
-    Ok(Joined { rows, unmatched: unmatched.collect() })
+    side_by_side(&matched.collect::<Vec<_>>())
 }
 
 /// The values of the `sample` column.
@@ -39,7 +31,11 @@ pub(crate) fn samples_of(batch: &Batch) -> Result<Vec<&str>, BatchError> {
     Ok(batch.utf8("sample")?.values_iter().collect())
 }
 
-fn side_by_side(inputs: &[Batch]) -> Result<Batch, BatchError> {
+/// All columns of batches of the same rows.
+///
+/// # Errors
+/// When they have not the same number of rows.
+pub(crate) fn side_by_side(inputs: &[Batch]) -> Result<Batch, BatchError> {
     let mut joined = inputs[0].clone();
     for input in &inputs[1..] {
         joined = joined.beside(input)?;
@@ -66,12 +62,11 @@ mod tests {
     }
 
     #[test]
-    fn rows_meet_by_sample_and_the_rest_is_named() {
+    fn rows_meet_by_sample() {
         let joined = join(&[batch("a", &["1", "2", "3"]), batch("b", &["2", "3", "4"])]);
         let joined = joined.expect("both have samples");
-        assert_eq!(samples_of(&joined.rows).expect("samples"), ["2", "3"]);
-        let right: Vec<_> = joined.rows.utf8("b").expect("column").values_iter().collect();
+        assert_eq!(samples_of(&joined).expect("samples"), ["2", "3"]);
+        let right: Vec<_> = joined.utf8("b").expect("column").values_iter().collect();
         assert_eq!(right, ["b-2", "b-3"]);
-        assert_eq!(joined.unmatched, ["1", "4"]);
     }
 }

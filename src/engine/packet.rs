@@ -12,6 +12,18 @@ use timely::dataflow::channels::{ContainerBytes, Message};
 use voxflow_contract::{Batch, Refusal};
 
 use super::permits::Permit;
+use crate::store::RowKey;
+
+/// A sample that a stage refused.
+#[derive(Clone)]
+pub(crate) struct Refused {
+    /// Position of the stage in the graph.
+    pub(crate) stage: usize,
+    /// What the refusal is kept under; `None` when the sample could not be opened, which is tried
+    /// again each time.
+    pub(crate) key: Option<RowKey>,
+    pub(crate) refusal: Refusal,
+}
 
 /// The rows (or the refusals) of one part, on their way.
 ///
@@ -24,7 +36,7 @@ pub(crate) struct Packet {
     /// Rows; `None` only for refusals and for timely's own empty containers.
     pub(crate) batch: Option<Batch>,
     /// Refusals, on the second port of a stage. They never leave the process.
-    pub(crate) refused: Vec<Refusal>,
+    pub(crate) refused: Vec<Refused>,
     /// Keeps the bytes of the part accounted for while anyone holds the packet.
     pub(crate) permit: Option<Arc<Permit>>,
     wire: OnceCell<Vec<u8>>,
@@ -37,7 +49,7 @@ impl Packet {
     }
 
     /// Refusals of a part.
-    pub(crate) fn refusals(part: u64, refused: Vec<Refusal>) -> Self {
+    pub(crate) fn refusals(part: u64, refused: Vec<Refused>) -> Self {
         Self { part, refused, ..Self::default() }
     }
 

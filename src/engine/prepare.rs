@@ -1,76 +1,59 @@
-//! The preparation dataflow: sources, operators, keyed stages, sinks, and their refusals.
+//! The preparation dataflow: sources, operators, what is kept of their rows, and their refusals.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, Concatenate};
 use timely::dataflow::{Scope, Stream};
-use timely::progress::frontier::MutableAntichain;
 use timely::worker::Worker;
-use voxflow_contract::{Batch, Keyed, Refusal, Source, Stage, tables};
+use voxflow_contract::{Batch, Source, Stage};
 
 use super::counters::{StageCount, nanos};
 use super::fault::EngineFault;
-use super::graph::Graph;
-use super::guard::guarded;
 use super::inbox::Inbox;
-use super::packet::{Packet, ToFirst};
-use super::record::{PartRecord, part_fingerprint};
+use super::packet::{Packet, Refused};
 use super::shared::Shared;
 use super::stage_operator::{Packets, Port, StageSpec, refusals, stage_operator};
-use super::work::{KeyWork, OperatorWork, SinkWork, Work, Worked, open_part};
+use super::work::{KeepWork, OperatorWork, open_part};
+use crate::store::{RowKey, keys_of};
 
 /// Builds the dataflow on one worker. Every worker builds the same.
 pub(crate) fn build(worker: &mut Worker, shared: &Arc<Shared>) {
     worker.dataflow::<u64, _, _>(|scope| {
         let mut rows: BTreeMap<usize, Packets<'_>> = BTreeMap::new();
-        let mut refused: BTreeMap<usize, Vec<Packets<'_>>> = BTreeMap::new();
-        let mut written = Vec::new();
+        let mut refused = Vec::new();
         for (index, node) in shared.graph.nodes.iter().enumerate() {
-            let root = shared.graph.root(index);
-            let Some(spec) = spec_of(&shared.graph, index, shared) else {
-                if let Stage::Source(source) = &node.stage {
-                    let (good, bad) = source_operator(scope, index, Arc::clone(source), shared);
-                    rows.insert(index, good);
-                    refused.entry(root).or_default().push(bad);
+            let (good, bad) = match &node.stage {
+                Stage::Source(source) => source_operator(scope, index, Arc::clone(source), shared),
+                Stage::Operator(operator) => {
+                    let from = shared.graph.streaming_inputs(index);
+                    let inputs = from.iter().map(|input| rows[input].clone()).collect();
+                    let work = Arc::new(OperatorWork(Arc::clone(operator)));
+                    let root = shared.graph.root(index);
+                    let serves = shared.kept[&root].served_by(index);
+                    let spec = StageSpec { stage: index, root, work, serves, is_counted: true };
+                    stage_operator(scope, spec, inputs, shared)
                 }
-                continue;
+                // What they need is asked of the store once all rows are there.
+                Stage::Keyed(_) | Stage::Sink(_) | Stage::Task(_) => continue,
             };
-            let from = shared.graph.streaming_inputs(index);
-            let inputs = from.iter().map(|input| rows[input].clone()).collect();
-            let (good, bad) = stage_operator(scope, spec, inputs, shared);
-            refused.entry(root).or_default().push(bad);
-            match &node.stage {
-                Stage::Operator(_) => drop(rows.insert(index, good)),
-                Stage::Keyed(keyed) => gather(index, Arc::clone(keyed), good, shared),
-                _ => written.push((index, good)),
+            rows.insert(index, good);
+            refused.push(bad);
+        }
+        for (&root, kept) in &shared.kept {
+            for &stage in &kept.stages {
+                let writer = Arc::clone(&shared.writers[&stage]);
+                let (work, serves) = (Arc::new(KeepWork(writer)), kept.only(stage));
+                let spec = StageSpec { stage, root, work, serves, is_counted: false };
+                let (_, none) = stage_operator(scope, spec, vec![rows[&stage].clone()], shared);
+                refused.push(none);
             }
         }
-        for (sink, done) in written {
-            let root = shared.graph.root(sink);
-            let refusals = scope.concatenate(refused[&root].iter().cloned());
-            commit_parts(scope, sink, done, refusals, shared);
-        }
+        keep_refusals(scope, scope.concatenate(refused), shared);
     });
-}
-
-/// What a stage does to a part; `None` for sources and tasks, which do no such thing.
-fn spec_of(graph: &Graph, stage: usize, shared: &Shared) -> Option<StageSpec> {
-    let work: Arc<dyn Work> = match &graph.nodes[stage].stage {
-        Stage::Operator(operator) => Arc::new(OperatorWork(Arc::clone(operator))),
-        Stage::Keyed(_) => Arc::new(KeyWork),
-        Stage::Sink(sink) => {
-            let folder = shared.part_folders[&stage].clone();
-            Arc::new(SinkWork { sink: Arc::clone(sink), folder })
-        }
-        Stage::Source(_) | Stage::Task(_) => return None,
-    };
-    // A keyed stage sees what its sink sees, and the sink refuses what does not match.
-    let refuses_unmatched = !matches!(graph.nodes[stage].stage, Stage::Keyed(_));
-    Some(StageSpec { stage, root: graph.root(stage), work, refuses_unmatched })
 }
 
 /// A source: claims parts while there are permits, reads them in the pool.
@@ -90,7 +73,7 @@ fn source_operator<'scope>(
     let shared = Arc::clone(shared);
     builder.build(move |capabilities| {
         let mut hold = Hold::new(capabilities);
-        let inbox: Arc<Inbox<(u64, Packet, Vec<Refusal>)>> = Arc::new(Inbox::new());
+        let inbox: Arc<Inbox<(u64, Packet, Vec<Refused>)>> = Arc::new(Inbox::new());
         let mut reading: BTreeMap<u64, Vec<Capability<u64>>> = BTreeMap::new();
         move |_frontiers| {
             for (ticket, mut packet, refused) in inbox.take() {
@@ -157,7 +140,7 @@ fn next_part(
         hold.0.clear();
         return None;
     };
-    let charge = shared.scans[&root].parts[next as usize].charge;
+    let charge = shared.lists[&root].parts[next as usize].charge;
     let permit = shared.budget.try_take(charge)?;
     match claims.claim() {
         Some((ticket, part)) => Some((ticket, part, permit)),
@@ -168,143 +151,78 @@ fn next_part(
     }
 }
 
+/// Opens the samples of a part. Their contents are known now: what the store turns out to have of
+/// them is not made again.
 fn read_part(
     root: usize,
     source: &dyn Source,
     shared: &Shared,
     part: u64,
-) -> (Batch, Vec<Refusal>) {
+) -> (Batch, Vec<Refused>) {
     let begun = Instant::now();
-    let scan = &shared.scans[&root];
-    let Worked { rows, refused } = open_part(source, scan, part);
+    let samples = &shared.lists[&root].parts[part as usize].samples;
+    let worked = open_part(source, &shared.scans[&root].entries.unpack(samples));
     let count = StageCount {
-        rows_in: scan.parts[part as usize].entries.len() as u64,
-        rows_out: rows.rows() as u64,
-        refused: refused.len() as u64,
+        rows_in: samples.len() as u64,
+        rows_out: worked.rows.rows() as u64,
+        refused: worked.refused.len() as u64,
         reused: 0,
         nanos: nanos(begun.elapsed()),
     };
-    shared.counters.add_to_part(root, part, root, count);
-    let spec = StageSpec { stage: root, root, work: Arc::new(KeyWork), refuses_unmatched: false };
-    (rows, refusals(&spec, shared, refused, begun.elapsed()))
-}
-
-/// The far half of a keyed stage: the first worker gathers all keys and, when there are no more,
-/// lets the stage speak.
-fn gather(stage: usize, keyed: Arc<dyn Keyed>, keys: Packets<'_>, shared: &Arc<Shared>) {
-    let scope = keys.scope();
-    let name = format!("{} (gather)", shared.graph.nodes[stage].id);
-    let mut builder = OperatorBuilder::new(name, scope);
-    let is_first = scope.index() == 0;
-    let mut input = builder.new_input(keys, DistributorPact(|_| ToFirst));
-    // Nothing flows out of it: the output is there so that the dataflow lasts until it has spoken.
-    let _unconnected = builder.new_output::<Packet>();
-    let shared = Arc::clone(shared);
-    builder.build(move |capabilities| {
-        let mut gathered = reused_keys(stage, &shared);
-        let mut unspoken = is_first.then_some(capabilities);
-        move |frontiers: &[MutableAntichain<u64>]| {
-            input.for_each(|_, packet| gathered.extend(std::mem::take(packet).batch));
-            if frontiers[0].is_empty()
-                && let Some(capabilities) = unspoken.take()
-            {
-                if !shared.is_ending() {
-                    speak(stage, keyed.as_ref(), std::mem::take(&mut gathered), &shared);
-                }
-                drop(capabilities);
-            }
-        }
+    shared.counters.add(root, count);
+    let unknown = |_: &str| None;
+    let refused = refusals(root, root, shared, worked.refused, unknown, begun.elapsed());
+    let missing = keys_of(&worked.rows).and_then(|keys| {
+        shared.learn(root, &worked.rows)?;
+        Ok(shared.missing(root, &keys))
     });
-}
-
-fn reused_keys(stage: usize, shared: &Shared) -> Vec<Batch> {
-    let takes = |sink: &usize| shared.graph.nodes[*sink].from.contains(&stage);
-    let sinks = shared.reused_keys.iter().filter(|(sink, _)| takes(sink));
-    sinks.take(1).flat_map(|(_, keys)| keys.iter().cloned()).collect()
-}
-
-fn speak(stage: usize, keyed: &dyn Keyed, gathered: Vec<Batch>, shared: &Shared) {
-    let said = sorted_keys(gathered).and_then(|keys| {
-        let said =
-            guarded(|| keyed.assign(&keys)).map_err(|panic| format!("it panicked: {panic}"))?;
-        said.map_err(|fault| fault.message).and_then(|said| without_repeats(&said))
-    });
-    match said {
-        Ok(batch) => shared.put_late(stage, batch),
-        Err(message) => {
-            let stage = shared.graph.nodes[stage].id.clone();
-            shared.fail(EngineFault::Keys { stage, message });
+    match missing {
+        Ok(missing) if missing.len() == worked.rows.rows() => (worked.rows, refused),
+        Ok(missing) => (worked.rows.gather(&missing), refused),
+        Err(error) => {
+            shared.fail(EngineFault::Bug(error.to_string()));
+            (worked.rows, refused)
         }
     }
 }
 
-/// What a keyed stage said, without the key columns that the samples' own rows have.
-fn without_repeats(said: &Batch) -> Result<Batch, String> {
-    let is_kept = |name: &&str| *name == tables::KEY[0] || !tables::KEY.contains(name);
-    let columns = said.schema().columns().iter().map(|column| column.name.as_str());
-    said.project(&columns.filter(is_kept).collect::<Vec<_>>()).map_err(|e| e.to_string())
-}
-
-fn sorted_keys(gathered: Vec<Batch>) -> Result<Batch, String> {
-    let all = Batch::concat(&gathered).map_err(|e| e.to_string())?;
-    drop(gathered);
-    let all = all.unwrap_or_else(|| Batch::empty(tables::key()));
-    let samples = super::join::samples_of(&all).map_err(|e| e.to_string())?;
-    let mut order: Vec<usize> = (0..samples.len()).collect();
-    order.sort_unstable_by_key(|&i| samples[i]);
-    Ok(all.gather(&order))
-}
-
-/// Writes the record of each part once its rows are on disk and no refusal of it can come any more.
-fn commit_parts<'scope>(
+/// Keeps every refusal, so that the sample is not tried again before it or the stage changes.
+fn keep_refusals<'scope>(
     scope: Scope<'scope, u64>,
-    sink: usize,
-    done: Packets<'scope>,
     refusals: Stream<'scope, u64, Packet>,
     shared: &Arc<Shared>,
 ) {
-    let name = format!("{} (commit)", shared.graph.nodes[sink].id);
-    let mut builder = OperatorBuilder::new(name, scope);
-    let mut done = builder.new_input(done, Pipeline);
+    let mut builder = OperatorBuilder::new("refusals".to_owned(), scope);
     let mut refusals = builder.new_input(refusals, Pipeline);
-    // Nothing flows out of it: the output is there so that no worker believes the dataflow done
-    // while another has still to write a record.
-    let _unconnected = builder.new_output::<Packet>();
     let shared = Arc::clone(shared);
     builder.build(move |_initial| {
-        let mut open: BTreeMap<u64, Vec<(Capability<u64>, u64, u64)>> = BTreeMap::new();
-        let mut refused: BTreeMap<u64, Vec<Refusal>> = BTreeMap::new();
-        move |frontiers: &[MutableAntichain<u64>]| {
-            done.for_each(|time, packet| {
-                let packet = std::mem::take(packet);
-                let rows = packet.batch.as_ref().map_or(0, Batch::rows) as u64;
-                let hold = time.retain(0);
-                open.entry(*hold.time()).or_default().push((hold, packet.part, rows));
-            });
+        move |_frontiers| {
             refusals.for_each(|_, packet| {
-                let packet = std::mem::take(packet);
-                refused.entry(packet.part).or_default().extend(packet.refused);
-            });
-            let is_open = |ticket: u64| frontiers.iter().any(|f| f.less_equal(&ticket));
-            while let Some(entry) = open.first_entry()
-                && !is_open(*entry.key())
-                && !shared.is_aborted()
-            {
-                for (_hold, part, rows) in entry.remove() {
-                    let refused = refused.remove(&part).unwrap_or_default();
-                    commit_part(sink, part, rows, refused, &shared);
+                for refused in std::mem::take(packet).refused {
+                    keep_refusal(&shared, refused);
                 }
-            }
+            });
         }
     });
 }
 
-fn commit_part(sink: usize, part: u64, rows: u64, refused: Vec<Refusal>, shared: &Shared) {
-    let (graph, root) = (&shared.graph, shared.graph.root(sink));
-    let sinks = shared.journals.keys().filter(|&&sink| graph.root(sink) == root).count();
-    let counts = shared.counters.record_part(root, part, sinks);
-    let stages = counts.into_iter().map(|(i, count)| (graph.nodes[i].id.clone(), count)).collect();
-    let digest = &shared.scans[&root].parts[part as usize].digest;
-    let fingerprint = part_fingerprint(&graph.nodes[sink].fingerprint, digest);
-    shared.commit_part(sink, &PartRecord::new(part, fingerprint, rows, stages, refused));
+fn keep_refusal(shared: &Shared, Refused { stage, key, refusal }: Refused) {
+    let Some(key) = key else {
+        shared.unopened.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
+        return;
+    };
+    let kept: Result<(), _> = shared.writers[&stage].refuse(vec![(key, refusal)]);
+    if let Err(fault) = kept {
+        shared.fail(EngineFault::machine(&shared.graph.nodes[stage].id, fault));
+    }
+}
+
+/// Keys by sample, for those of a batch.
+pub(crate) fn keys_by_sample(rows: &Batch) -> BTreeMap<String, RowKey> {
+    let samples = rows.utf8("sample").map(|samples| samples.values_iter().map(str::to_owned));
+    match (samples, keys_of(rows)) {
+        (Ok(samples), Ok(keys)) => samples.zip(keys).collect(),
+        // Rows without keys were refused as a whole already.
+        _ => BTreeMap::new(),
+    }
 }

@@ -1,31 +1,33 @@
 //! Running a graph: workers, commit of the sinks, tasks, and the report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use timely::dataflow::operators::vec::{Broadcast, ToStream};
 use timely::worker::Worker;
-use voxflow_contract::{
-    Batch, Committed, MachineFault, Outcome, Refusal, Stage, TaskContext, tables,
-};
+use voxflow_contract::{Committed, MachineFault, Outcome, Refusal, Stage, TaskContext};
 use voxflow_sources::Dataset;
 
 use super::claims::Claims;
 use super::cluster::{Agreement, Cluster, Watch, agree};
+use super::commit;
 use super::counters::{Counters, StageCount, nanos};
 use super::fault::EngineFault;
 use super::feed::{self, Slot};
 use super::graph::Graph;
+use super::made::Made;
 use super::permits::Budget;
 use super::pool::Pool;
 use super::prepare;
-use super::record::{Journal, PartRecord, part_file, part_fingerprint, read_journals};
 use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
-use super::sink_record::{AllParts, SinkRecord};
 use super::trainer::{Start, start};
+use super::work_list::{Kept, WorkList};
+use crate::store::{KeptFiles, StageWriter, Store};
 
 /// Parts that may be in flight for each thread, whatever their size.
 const PARTS_PER_THREAD: usize = 3;
@@ -42,8 +44,8 @@ pub struct Options {
     pub workers: usize,
     /// Bytes of rows in flight at most.
     pub memory_bytes: u64,
-    /// Folder that holds all runs.
-    pub runs: PathBuf,
+    /// Folder that holds the store and all runs.
+    pub home: PathBuf,
     /// Name of this run's folder; in a cluster the first process's name counts.
     pub run: String,
     /// Whether tasks go on from their last checkpoint.
@@ -87,7 +89,7 @@ pub struct Report {
 /// Runs a graph to its end.
 ///
 /// # Errors
-/// Says what stopped it; what was committed stays and is reused by a run of the same folder.
+/// Says what stopped it; what was made stays in the store.
 pub fn run(
     graph: &Graph,
     scans: BTreeMap<usize, Scan>,
@@ -129,9 +131,8 @@ struct Process {
 struct Opened {
     folder: PathBuf,
     shared: Arc<Shared>,
+    files: KeptFiles,
     slots: Vec<Arc<Slot>>,
-    /// Sinks that an earlier attempt committed.
-    ready: BTreeMap<usize, SinkRecord>,
 }
 
 impl Process {
@@ -144,10 +145,18 @@ impl Process {
         let _fate = Fate(Arc::clone(shared));
         prepare::build(worker, shared);
         drive(worker, shared);
-        shared.sync_journals();
-        let is_first = worker.index() == 0;
-        if is_first && let Err(fault) = self.commit(opened) {
-            shared.fail(fault);
+        shared.keep_all();
+        if self.options.cluster.is_some()
+            && let Err(fault) = self.made().write(&opened.folder, self.process())
+        {
+            shared.fail(EngineFault::machine("cluster", fault));
+        }
+        meet(worker, shared);
+        if worker.index() == 0 && !shared.is_aborted() {
+            match self.commit(opened) {
+                Ok(report) => *self.report() = report,
+                Err(fault) => shared.fail(fault),
+            }
         }
         for (place, task) in self.graph.tasks().into_iter().enumerate() {
             self.run_task(worker, opened, place, task);
@@ -171,16 +180,20 @@ impl Process {
     }
 
     fn digest(&self) -> String {
-        let nodes = self.graph.nodes.iter().map(|node| node.fingerprint.as_str());
+        let nodes = self.graph.nodes.iter().map(|node| node.facts.fingerprint.as_str());
         let scans = self.scans.values().map(|scan| scan.digest.as_str());
         let all: Vec<&str> = nodes.chain(scans).collect();
         blake3::hash(all.join("/").as_bytes()).to_hex().to_string()
     }
 
+    fn process(&self) -> usize {
+        self.options.cluster.as_ref().map_or(0, |cluster| cluster.process)
+    }
+
     /// Opens the run's folder and sees what is left to do.
     fn open(&self, run: &str) -> Result<Opened, EngineFault> {
         let (options, graph) = (&self.options, &self.graph);
-        let folder = options.runs.join(run);
+        let folder = options.home.join("runs").join(run);
         if !folder.is_dir() {
             return Err(EngineFault::Peer(format!(
                 "this process does not see the run's folder; all processes must share --home: {}",
@@ -191,233 +204,107 @@ impl Process {
             let watching = watch.connected(cluster, &folder, &options.stop);
             watching.map_err(|e| io_fault("cluster", "watch", &folder, e))?;
         }
-        let ready: BTreeMap<usize, SinkRecord> = graph
-            .sinks()
-            .into_iter()
-            .filter_map(|sink| Some((sink, self.read_sink_record(&folder, sink)?)))
-            .collect();
-        let mut part_folders = BTreeMap::new();
-        for sink in graph.sinks() {
-            let parts = folder.join("parts").join(&graph.nodes[sink].id);
-            if !ready.contains_key(&sink) {
-                fs::create_dir_all(&parts).map_err(|e| io_fault("engine", "create", &parts, e))?;
-            }
-            part_folders.insert(sink, parts);
-        }
-        let shared = self.share(&ready, part_folders)?;
+        let store_fault = |fault| EngineFault::machine("store", fault);
+        let store = Store::open(&options.home).map_err(store_fault)?;
+        let shared = self.share(&store)?;
         let slots = graph.tasks().iter().map(|_| Arc::default()).collect();
-        Ok(Opened { folder, shared: Arc::new(shared), slots, ready })
+        let files = store.files().map_err(store_fault)?;
+        Ok(Opened { folder, shared: Arc::new(shared), files, slots })
     }
 
-    fn share(
-        &self,
-        ready: &BTreeMap<usize, SinkRecord>,
-        part_folders: BTreeMap<usize, PathBuf>,
-    ) -> Result<Shared, EngineFault> {
+    fn share(&self, store: &Store) -> Result<Shared, EngineFault> {
         let (options, graph) = (&self.options, &self.graph);
-        let (process, processes) =
-            options.cluster.as_ref().map_or((0, 1), |c| (c.process, c.addresses.len()));
-        let mut claims = BTreeMap::new();
-        let mut reused_keys: BTreeMap<usize, Vec<Batch>> = BTreeMap::new();
-        let mut journals = BTreeMap::new();
-        for (&root, scan) in self.scans.iter() {
-            let sinks: Vec<usize> =
-                graph.sinks().into_iter().filter(|&sink| graph.root(sink) == root).collect();
-            let mut records = BTreeMap::new();
-            for &sink in sinks.iter().filter(|sink| !ready.contains_key(sink)) {
-                records.insert(sink, self.read_records(&part_folders[&sink], sink)?);
-            }
-            let is_done = |part: &u64| records.values().all(|found| found.contains_key(part));
-            let done: BTreeSet<u64> = (0..scan.parts.len() as u64).filter(is_done).collect();
-            self.count_reused(&sinks, &done, ready, &records);
-            for &sink in records.keys() {
-                let folder = &part_folders[&sink];
-                reused_keys.insert(sink, self.keys_of_parts(folder, sink, &done)?);
-                let journal = Journal::open(folder, process)
-                    .map_err(|fault| EngineFault::machine(&graph.nodes[sink].id, fault))?;
-                journals.insert(sink, Mutex::new(journal));
-            }
-            claims.insert(root, Claims::new(scan, process, processes, |part| done.contains(&part)));
+        let processes = options.cluster.as_ref().map_or(1, |cluster| cluster.addresses.len());
+        let (mut stores, mut writers) = (BTreeMap::new(), BTreeMap::new());
+        for (stage, node) in graph.nodes.iter().enumerate().filter(|(i, _)| graph.is_streaming(*i))
+        {
+            let opened = store.stage(node.facts.clone());
+            let opened = opened.map_err(|fault| EngineFault::machine(&node.id, fault))?;
+            writers.insert(stage, Arc::new(StageWriter::new(&opened)));
+            stores.insert(stage, RwLock::new(opened));
+        }
+        let (mut facts, mut kept) = (BTreeMap::new(), BTreeMap::new());
+        for &root in self.scans.keys() {
+            let node = &graph.nodes[root];
+            let known = store.facts(&node.facts.fingerprint);
+            let known = known.map_err(|fault| EngineFault::machine(&node.id, fault))?;
+            facts.insert(root, Mutex::new(known));
+            kept.insert(root, Kept::new(graph, root));
         }
         let pool = Pool::new(options.workers)
             .map_err(|e| EngineFault::Bug(format!("no threads for the pool: {e}")))?;
         let parts = PARTS_PER_THREAD * options.workers.max(1) + 1;
-        Ok(Shared::new(
-            graph.clone(),
-            Arc::clone(&self.scans),
-            claims,
-            reused_keys,
-            part_folders,
-            journals,
-            Arc::clone(&options.counters),
+        let mut shared = Shared {
+            graph: graph.clone(),
+            scans: Arc::clone(&self.scans),
+            kept,
+            stores,
+            writers,
+            facts,
+            lists: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            counters: Arc::clone(&options.counters),
             pool,
-            Budget::new(options.memory_bytes, parts),
-            options.stop.clone(),
-        ))
-    }
-
-    /// The records of a sink's parts that are still good.
-    fn read_records(
-        &self,
-        folder: &Path,
-        sink: usize,
-    ) -> Result<BTreeMap<u64, PartRecord>, EngineFault> {
-        let node = &self.graph.nodes[sink];
-        let scan = &self.scans[&self.graph.root(sink)];
-        let expected = |part: u64| {
-            let part = scan.parts.get(usize::try_from(part).ok()?)?;
-            Some(part_fingerprint(&node.fingerprint, &part.digest))
+            budget: Budget::new(options.memory_bytes, parts),
+            stop: options.stop.clone(),
+            unopened: Mutex::default(),
+            abort: AtomicBool::new(false),
+            fault: Mutex::default(),
         };
-        read_journals(folder, expected).map_err(|fault| EngineFault::machine(&node.id, fault))
-    }
-
-    /// Counts rows that earlier attempts made, so that progress and report begin where they ended.
-    fn count_reused(
-        &self,
-        sinks: &[usize],
-        done: &BTreeSet<u64>,
-        ready: &BTreeMap<usize, SinkRecord>,
-        records: &BTreeMap<usize, BTreeMap<u64, PartRecord>>,
-    ) {
-        let Some(sink) = sinks.first() else { return };
-        let of_parts = records.get(sink).into_iter().flat_map(|found| {
-            found.iter().filter(|(part, _)| done.contains(part)).map(|(_, record)| &record.stages)
-        });
-        for stages in ready.get(sink).map(|record| &record.stages).into_iter().chain(of_parts) {
-            for (id, count) in stages {
-                if let Some(stage) = self.graph.nodes.iter().position(|node| node.id == *id) {
-                    let count = StageCount { reused: count.rows_out, ..*count };
-                    self.options.counters.add(stage, count);
-                }
-            }
-        }
-    }
-
-    /// The keys of parts that earlier attempts committed, for keyed stages.
-    fn keys_of_parts(
-        &self,
-        folder: &Path,
-        sink: usize,
-        parts: &BTreeSet<u64>,
-    ) -> Result<Vec<Batch>, EngineFault> {
-        let node = &self.graph.nodes[sink];
-        let Stage::Sink(stage) = &node.stage else { return Ok(Vec::new()) };
-        let mut keys = Vec::new();
-        for &part in parts {
-            let path = part_file(folder, part);
-            if path.is_file() {
-                let read = stage.read_keys(&path);
-                keys.push(read.map_err(|fault| EngineFault::machine(&node.id, fault))?);
-            }
-        }
-        Ok(keys)
-    }
-
-    fn sink_fingerprint(&self, sink: usize) -> String {
-        let scan = &self.scans[&self.graph.root(sink)];
-        part_fingerprint(&self.graph.nodes[sink].fingerprint, &scan.digest)
-    }
-
-    fn read_sink_record(&self, folder: &Path, sink: usize) -> Option<SinkRecord> {
-        let node = &self.graph.nodes[sink];
-        let Stage::Sink(stage) = &node.stage else { return None };
-        let data = folder.join(stage.folder());
-        SinkRecord::read(folder, &node.id, &data, &self.sink_fingerprint(sink))
-    }
-
-    /// On the first worker: makes the data sets, once all parts are there.
-    fn commit(&self, opened: &Opened) -> Result<(), EngineFault> {
-        if opened.shared.is_aborted() {
-            return Ok(());
-        }
-        let mut counted: BTreeMap<String, StageCount> = BTreeMap::new();
-        let mut refusals: BTreeMap<(String, String), Refusal> = BTreeMap::new();
-        for sink in self.graph.sinks() {
-            let record = match opened.ready.get(&sink) {
-                Some(record) => record.clone(),
-                None => self.commit_sink(opened, sink)?,
+        for (&root, scan) in self.scans.iter() {
+            let list = {
+                let known = shared.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
+                let (kept, stores) = (&shared.kept[&root], shared.stores_of(root));
+                let per_row = graph.bytes_per_row(root);
+                WorkList::new(scan, kept, &stores, &known, per_row, (self.process(), processes))
             };
-            let id = self.graph.nodes[sink].id.clone();
-            for (stage, count) in &record.stages {
-                counted.entry(stage.clone()).or_insert(*count);
-            }
-            for refusal in &record.refused {
-                let key = (refusal.sample.clone(), refusal.stage.clone());
-                refusals.entry(key).or_insert_with(|| refusal.clone());
-            }
-            self.report().committed.insert(id, record.committed());
+            self.count_reused(root, &list);
+            shared.claims.insert(root, Claims::new(&list));
+            shared.lists.insert(root, list);
         }
-        let mut report = self.report();
-        report.folder.clone_from(&opened.folder);
-        report.refusals = refusals.into_values().collect();
-        let count = |(i, node): (usize, &super::graph::Node)| {
-            let reused = self.options.counters.stage(i).reused;
-            StageCount { reused, ..counted.get(&node.id).copied().unwrap_or_default() }
+        Ok(shared)
+    }
+
+    /// Counts rows that need not be made, so that progress begins where it should.
+    fn count_reused(&self, root: usize, list: &WorkList) {
+        let missing: u64 = list.parts.iter().map(|part| part.samples.len() as u64).sum();
+        let rows = (self.scans[&root].entries.len() as u64).saturating_sub(missing);
+        let count =
+            StageCount { rows_in: rows, rows_out: rows, reused: rows, ..StageCount::default() };
+        for stage in (0..self.graph.nodes.len()).filter(|&i| self.graph.root(i) == root) {
+            if self.graph.is_streaming(stage) {
+                self.options.counters.add(stage, count);
+            }
+        }
+    }
+
+    /// What this process made.
+    fn made(&self) -> Made {
+        let stages = (0..self.graph.nodes.len()).map(|i| self.options.counters.stage(i));
+        let unopened = match self.opened.get() {
+            Some(Ok(opened)) => opened.shared.unopened.lock().map(|all| all.clone()),
+            _ => Ok(Vec::new()),
         };
-        report.stages = self.graph.nodes.iter().enumerate().map(count).collect();
-        Ok(())
+        Made { stages: stages.collect(), unopened: unopened.unwrap_or_default() }
     }
 
-    fn commit_sink(&self, opened: &Opened, sink: usize) -> Result<SinkRecord, EngineFault> {
-        let node = &self.graph.nodes[sink];
-        let Stage::Sink(stage) = &node.stage else {
-            return Err(EngineFault::Bug(format!("{} is no sink", node.id)));
-        };
-        let shared = &opened.shared;
-        crate::allocator::give_back_free();
-        let parts_folder = &shared.part_folders[&sink];
-        let parts = self.collect_parts(parts_folder, sink)?;
-        let late = self.late_of(shared, sink)?;
-        let folder = opened.folder.join(stage.folder());
-        let fault = |fault| EngineFault::machine(&node.id, fault);
-        let committed =
-            guarded_commit(stage.as_ref(), &parts.files, &late, &folder).map_err(fault)?;
-        let record = SinkRecord::new(self.sink_fingerprint(sink), committed, parts);
-        record.write(&opened.folder, &node.id).map_err(fault)?;
-        fs::remove_dir_all(parts_folder)
-            .map_err(|e| io_fault(&node.id, "remove", parts_folder, e))?;
-        Ok(record)
-    }
-
-    /// Files, counts and refusals of all parts of a sink, in key order.
-    fn collect_parts(&self, folder: &Path, sink: usize) -> Result<AllParts, EngineFault> {
-        let all = self.scans[&self.graph.root(sink)].parts.len();
-        let records = self.read_records(folder, sink)?;
-        let committed = records.len();
-        if committed == all {
-            Ok(AllParts::new(folder, records))
-        } else if self.options.stop.is_requested() {
-            Err(EngineFault::Stopped { committed, parts: all })
-        } else {
-            Err(EngineFault::Bug(format!("{} of {all} parts have no record", all - committed)))
-        }
-    }
-
-    /// What keyed stages said for a sink, side by side.
-    fn late_of(&self, shared: &Shared, sink: usize) -> Result<Batch, EngineFault> {
-        let mut late: Option<Batch> = None;
-        for &from in &self.graph.nodes[sink].from {
-            if !matches!(self.graph.nodes[from].stage, Stage::Keyed(_)) {
-                continue;
+    /// On the first worker: makes the data sets, once all rows are there.
+    fn commit(&self, opened: &Opened) -> Result<Report, EngineFault> {
+        let mut made = self.made();
+        if let Some(cluster) = &self.options.cluster {
+            for process in (0..cluster.addresses.len()).filter(|&p| p != cluster.process) {
+                let other = Made::read(&opened.folder, process);
+                made.add(other.map_err(|fault| EngineFault::machine("cluster", fault))?);
             }
-            let said = shared.late(from).ok_or_else(|| {
-                EngineFault::Bug(format!("keyed stage {} said nothing", self.graph.nodes[from].id))
-            })?;
-            let joined = match late {
-                None => said,
-                Some(before) => {
-                    before.beside(&said).map_err(|e| EngineFault::Bug(e.to_string()))?
-                }
-            };
-            late = Some(joined);
         }
-        Ok(late.unwrap_or_else(|| Batch::empty(tables::key())))
+        let report = commit::commit(&opened.shared, &opened.files, &opened.folder, &made)?;
+        Ok(Report { folder: opened.folder.clone(), is_first: true, ..report })
     }
 
     fn run_task(&self, worker: &mut Worker, opened: &Opened, place: usize, task: usize) {
         let (shared, slot) = (&opened.shared, &opened.slots[place]);
         let id = &self.graph.nodes[task].id;
-        let process = self.options.cluster.as_ref().map_or(0, |cluster| cluster.process);
+        let process = self.process();
         let begun = Instant::now();
         let mut training = None;
         let mut trainer = None;
@@ -553,14 +440,13 @@ impl Process {
     }
 }
 
-fn guarded_commit(
-    sink: &dyn voxflow_contract::Sink,
-    parts: &[PathBuf],
-    late: &Batch,
-    folder: &Path,
-) -> Result<Committed, MachineFault> {
-    super::guard::guarded(|| sink.commit(parts, late, folder))
-        .unwrap_or_else(|panic| Err(MachineFault::new(format!("the sink panicked: {panic}"))))
+/// Waits until every worker of every process is here.
+fn meet(worker: &mut Worker, shared: &Shared) {
+    worker.dataflow::<u64, _, _>(|scope| {
+        // A dataflow ends when every worker has built it and ended its part.
+        None::<u64>.to_stream(scope).broadcast();
+    });
+    drive(worker, shared);
 }
 
 /// Steps until the dataflows of a worker are done, or the run has failed.

@@ -1,11 +1,10 @@
 //! What all workers of a process share during a run.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use voxflow_contract::Batch;
+use voxflow_contract::{Batch, BatchError, ContentHash, Refusal};
 
 use super::claims::Claims;
 use super::counters::Counters;
@@ -13,8 +12,9 @@ use super::fault::EngineFault;
 use super::graph::Graph;
 use super::permits::Budget;
 use super::pool::Pool;
-use super::record::{Journal, PartRecord};
 use super::scan::Scan;
+use super::work_list::{Kept, Stores, WorkList};
+use crate::store::{Facts, RowKey, StageStore, StageWriter};
 
 /// How a person stops a run.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Asks the run to finish what it has begun, commit it, and end.
+    /// Asks the run to finish what it has begun, keep it, and end.
     pub fn request(&self) {
         self.requested.store(true, Ordering::SeqCst);
     }
@@ -43,68 +43,72 @@ impl Stop {
 pub(crate) struct Shared {
     pub(crate) graph: Graph,
     pub(crate) scans: Arc<BTreeMap<usize, Scan>>,
+    /// The stages whose rows are kept, by source.
+    pub(crate) kept: BTreeMap<usize, Kept>,
+    /// What the store has, by stage: as it was when the run began, and anew for the commit.
+    pub(crate) stores: BTreeMap<usize, RwLock<StageStore>>,
+    pub(crate) writers: BTreeMap<usize, Arc<StageWriter>>,
+    /// What is known of samples, by source.
+    pub(crate) facts: BTreeMap<usize, Mutex<Facts>>,
+    /// What this process has to do, by source.
+    pub(crate) lists: BTreeMap<usize, WorkList>,
     pub(crate) claims: BTreeMap<usize, Claims>,
-    /// Keys of the samples that an earlier attempt committed, by sink.
-    pub(crate) reused_keys: BTreeMap<usize, Vec<Batch>>,
-    /// Where each sink leaves its parts.
-    pub(crate) part_folders: BTreeMap<usize, PathBuf>,
-    /// Where this process writes down which parts each sink has.
-    pub(crate) journals: BTreeMap<usize, Mutex<Journal>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) pool: Pool,
     pub(crate) budget: Arc<Budget>,
     pub(crate) stop: Stop,
-    abort: AtomicBool,
-    fault: Mutex<Option<EngineFault>>,
-    /// What keyed stages said, by stage; on the first worker's process only.
-    late: Mutex<BTreeMap<usize, Batch>>,
+    /// Samples that could not be opened: the store has nothing to know them by.
+    pub(crate) unopened: Mutex<Vec<Refusal>>,
+    pub(crate) abort: AtomicBool,
+    pub(crate) fault: Mutex<Option<EngineFault>>,
 }
 
 impl Shared {
-    #[expect(clippy::too_many_arguments, reason = "built once, in one place, from named values")]
-    pub(crate) fn new(
-        graph: Graph,
-        scans: Arc<BTreeMap<usize, Scan>>,
-        claims: BTreeMap<usize, Claims>,
-        reused_keys: BTreeMap<usize, Vec<Batch>>,
-        part_folders: BTreeMap<usize, PathBuf>,
-        journals: BTreeMap<usize, Mutex<Journal>>,
-        counters: Arc<Counters>,
-        pool: Pool,
-        budget: Arc<Budget>,
-        stop: Stop,
-    ) -> Self {
-        Self {
-            graph,
-            scans,
-            claims,
-            reused_keys,
-            part_folders,
-            journals,
-            counters,
-            pool,
-            budget,
-            stop,
-            abort: AtomicBool::new(false),
-            fault: Mutex::default(),
-            late: Mutex::default(),
-        }
+    /// The stores of the stages of one source.
+    pub(crate) fn stores_of(&self, root: usize) -> Stores<'_> {
+        let of_root = self.stores.iter().filter(|(stage, _)| self.graph.root(**stage) == root);
+        of_root
+            .map(|(&stage, store)| (stage, store.read().unwrap_or_else(PoisonError::into_inner)))
+            .collect()
     }
 
-    /// Writes down that a sink has a part.
-    pub(crate) fn commit_part(&self, sink: usize, record: &PartRecord) {
-        let Some(journal) = self.journals.get(&sink) else { return };
-        let appended = journal.lock().unwrap_or_else(PoisonError::into_inner).append(record);
-        if let Err(fault) = appended {
-            self.fail(EngineFault::machine(&self.graph.nodes[sink].id, fault));
+    /// Learns the contents of samples that were opened.
+    ///
+    /// # Errors
+    /// When a key column is missing.
+    pub(crate) fn learn(&self, root: usize, rows: &Batch) -> Result<(), BatchError> {
+        let (samples, contents) = (rows.utf8("sample")?, rows.fixed_binary("content")?);
+        let entries = &self.scans[&root].entries;
+        let mut facts = self.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
+        for (row, sample) in samples.values_iter().enumerate() {
+            let mut content = [0; ContentHash::LEN];
+            content.copy_from_slice(contents.value(row));
+            if let Some(position) = entries.position(sample) {
+                facts.learn(sample, entries.stamp(position), ContentHash::from_bytes(content));
+            }
         }
+        Ok(())
     }
 
-    /// Forces all journals of this process to disk.
-    pub(crate) fn sync_journals(&self) {
-        for (&sink, journal) in &self.journals {
-            if let Err(fault) = journal.lock().unwrap_or_else(PoisonError::into_inner).sync() {
-                self.fail(EngineFault::machine(&self.graph.nodes[sink].id, fault));
+    /// The rows, by their keys, that have still to be made at some stage.
+    pub(crate) fn missing(&self, root: usize, keys: &[RowKey]) -> Vec<usize> {
+        let (kept, stores) = (&self.kept[&root], self.stores_of(root));
+        (0..keys.len()).filter(|&row| !kept.needs(&keys[row], &stores).is_empty()).collect()
+    }
+
+    /// Makes durable what this process made, also after a fault.
+    pub(crate) fn keep_all(&self) {
+        for (&stage, writer) in &self.writers {
+            if let Err(fault) = writer.finish() {
+                self.fail(EngineFault::machine(&self.graph.nodes[stage].id, fault));
+            }
+        }
+        for (root, facts) in &self.facts {
+            let entries = &self.scans[root].entries;
+            let current = (0..entries.len()).map(|i| (entries.sample(i), entries.stamp(i)));
+            let saved = facts.lock().unwrap_or_else(PoisonError::into_inner).save(current);
+            if let Err(fault) = saved {
+                self.fail(EngineFault::machine(&self.graph.nodes[*root].id, fault));
             }
         }
     }
@@ -129,16 +133,6 @@ impl Shared {
     /// The fault that ended the run, if one did.
     pub(crate) fn take_fault(&self) -> Option<EngineFault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Keeps what a keyed stage said.
-    pub(crate) fn put_late(&self, stage: usize, batch: Batch) {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner).insert(stage, batch);
-    }
-
-    /// What a keyed stage said.
-    pub(crate) fn late(&self, stage: usize) -> Option<Batch> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner).get(&stage).cloned()
     }
 }
 

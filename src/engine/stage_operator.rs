@@ -14,15 +14,18 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
 use timely::scheduling::{Activator, SyncActivator};
-use voxflow_contract::{Batch, Fault, MachineFault, Refusal};
+use voxflow_contract::{Batch, MachineFault, Refusal};
 
 use super::counters::{StageCount, nanos};
 use super::fault::EngineFault;
 use super::inbox::Inbox;
 use super::join::join;
-use super::packet::Packet;
+use super::packet::{Packet, Refused};
+use super::prepare::keys_by_sample;
 use super::shared::Shared;
-use super::work::{RefusedRow, Work};
+use super::work::{RefusedRow, Work, Worked};
+use super::work_list::Needs;
+use crate::store::RowKey;
 
 /// A stream of packets; the timestamp is a part's ticket, or in training the epoch.
 pub(crate) type Packets<'scope> = Stream<'scope, u64, Packet>;
@@ -42,8 +45,10 @@ pub(crate) struct StageSpec {
     pub(crate) root: usize,
     /// What it does to a part.
     pub(crate) work: Arc<dyn Work>,
-    /// Whether samples that only some inputs have are refused here, and not elsewhere.
-    pub(crate) refuses_unmatched: bool,
+    /// The kept stages that have to do with it: a part that needs none of them passes it by.
+    pub(crate) serves: Needs,
+    /// Whether it is the stage itself, whose rows count.
+    pub(crate) is_counted: bool,
 }
 
 /// Capabilities for the two ports at one time.
@@ -52,7 +57,7 @@ type Leave = (Capability<u64>, Capability<u64>);
 struct Finished {
     part: u64,
     rows: Packet,
-    refused: Vec<Refusal>,
+    refused: Vec<Refused>,
 }
 
 /// Builds the operator; gives its rows and its refusals.
@@ -199,18 +204,29 @@ fn work_on(spec: &StageSpec, shared: &Shared, part: u64, packets: Vec<Held>) -> 
     let begun = Instant::now();
     let permit = packets.iter().find_map(|(_, permit)| permit.clone());
     let batches: Vec<Batch> = packets.into_iter().filter_map(|(batch, _)| batch).collect();
-    match join_and_run(spec, part, &batches) {
-        Ok((rows_in, rows, refused)) => {
-            drop(batches);
+    if !shared.lists[&spec.root].parts[part as usize].needs.meets(spec.serves) {
+        let rows = Packet::rows(part, spec.work.nothing(), permit);
+        return Some(Finished { part, rows, refused: Vec::new() });
+    }
+    let joined = join(&batches).map_err(|e| MachineFault::new(e.to_string()));
+    drop(batches);
+    let worked = joined.and_then(|rows| Ok((rows.clone(), spec.work.run(rows)?)));
+    match worked {
+        Ok((rows_in, Worked { rows, refused })) => {
             let count = StageCount {
-                rows_in,
+                rows_in: rows_in.rows() as u64,
                 rows_out: rows.rows() as u64,
                 refused: refused.len() as u64,
                 reused: 0,
                 nanos: nanos(begun.elapsed()),
             };
-            shared.counters.add_to_part(spec.root, part, spec.stage, count);
-            let refused = refusals(spec, shared, refused, begun.elapsed());
+            if spec.is_counted {
+                shared.counters.add(spec.stage, count);
+            }
+            let keys = if refused.is_empty() { BTreeMap::new() } else { keys_by_sample(&rows_in) };
+            let key = |sample: &str| keys.get(sample).copied();
+            let elapsed = begun.elapsed();
+            let refused = refusals(spec.stage, spec.root, shared, refused, key, elapsed);
             Some(Finished { part, rows: Packet::rows(part, rows, permit), refused })
         }
         Err(fault) => {
@@ -220,39 +236,28 @@ fn work_on(spec: &StageSpec, shared: &Shared, part: u64, packets: Vec<Held>) -> 
     }
 }
 
-fn join_and_run(
-    spec: &StageSpec,
-    part: u64,
-    batches: &[Batch],
-) -> Result<(u64, Batch, Vec<RefusedRow>), MachineFault> {
-    let joined = join(batches).map_err(|e| MachineFault::new(e.to_string()))?;
-    let unmatched = if spec.refuses_unmatched { joined.unmatched } else { Vec::new() };
-    let rows_in = (joined.rows.rows() + unmatched.len()) as u64;
-    let mut worked = spec.work.run(part, joined.rows)?;
-    let message = "another stage that this one reads from refused the sample";
-    let fault = Fault::new("input_refused", message);
-    worked.refused.extend(unmatched.into_iter().map(|sample| (sample, fault.clone(), 1)));
-    Ok((rows_in, worked.rows, worked.refused))
-}
-
-/// Rows of the refusal table, with the files the samples came from.
+/// What a stage refused, with the files the samples came from.
 pub(crate) fn refusals(
-    spec: &StageSpec,
+    stage: usize,
+    root: usize,
     shared: &Shared,
     refused: Vec<RefusedRow>,
+    key: impl Fn(&str) -> Option<RowKey>,
     elapsed: Duration,
-) -> Vec<Refusal> {
-    let stage = &shared.graph.nodes[spec.stage].id;
-    let scan = &shared.scans[&spec.root];
-    let row = |(sample, fault, attempt): RefusedRow| Refusal {
-        stage: stage.clone(),
-        path: scan.path_of(&sample).map(str::to_owned),
-        sample,
-        code: fault.code.to_owned(),
-        message: fault.message,
-        offset: fault.offset,
-        attempt,
-        seconds: elapsed.as_secs_f64(),
+) -> Vec<Refused> {
+    let row = |(sample, fault, attempt): RefusedRow| Refused {
+        stage,
+        key: key(&sample),
+        refusal: Refusal {
+            stage: shared.graph.nodes[stage].id.clone(),
+            path: shared.scans[&root].path_of(&sample).map(str::to_owned),
+            sample,
+            code: fault.code.to_owned(),
+            message: fault.message,
+            offset: fault.offset,
+            attempt,
+            seconds: elapsed.as_secs_f64(),
+        },
     };
     refused.into_iter().map(row).collect()
 }

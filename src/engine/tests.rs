@@ -1,17 +1,18 @@
 //! The engine against small stages: nothing lost, nothing twice, the same whatever the workers.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use voxflow_contract::{
-    Batch, Column, ColumnType, Committed, Entry, Fault, Keyed, MachineFault, Operator, OutputFile,
-    Refusals, SampleId, Schema, SetupFault, Sink, Source, Stage, Values, key_values, tables,
+    Batch, Column, ColumnType, Entry, Fault, Keyed, MachineFault, Operator, PlannedFile, Refusals,
+    SampleId, Schema, SetupFault, Sink, SinkFile, Source, Stage, Values, key_values, tables,
 };
 
-use super::{Counters, EngineFault, Graph, Node, Options, Report, Stop, run, scan_sources};
+use super::{
+    Counters, EngineFault, Graph, Node, Options, Report, StageFacts, Stop, run, scan_sources,
+};
 
 struct Numbers {
     count: usize,
@@ -104,7 +105,7 @@ impl Keyed for Halves {
     }
 }
 
-/// Writes the samples of a part as lines; commits one file of `sample split columns`.
+/// One file of lines `sample columns`.
 struct Lines {
     fails: bool,
 }
@@ -118,52 +119,52 @@ impl Sink for Lines {
         "dataset"
     }
 
-    fn write(&self, path: &Path, batch: &Batch) -> Result<(), MachineFault> {
+    fn plan(&self, keys: &Batch) -> Result<Vec<PlannedFile>, MachineFault> {
+        let (path, split) = ("all/lines".to_owned(), "all".to_owned());
+        Ok(vec![PlannedFile { path, split, rows: (0..keys.rows() as u32).collect() }])
+    }
+
+    fn create(&self, path: &Path, rows: &Schema) -> Result<Box<dyn SinkFile>, MachineFault> {
         if self.fails {
             return Err(MachineFault::new("the disk is full"));
         }
-        let columns: Vec<_> = batch.schema().columns().iter().map(|c| c.name.as_str()).collect();
-        let line = |s: &str| format!("{s} {}\n", columns.join(","));
-        let text: String = batch.utf8("sample").expect("key").values_iter().map(line).collect();
-        fs::write(path, text).map_err(|e| MachineFault::io("write", path, e))
+        let columns: Vec<_> = rows.columns().iter().map(|c| c.name.as_str()).collect();
+        let columns = columns.join(",");
+        Ok(Box::new(LinesFile { path: path.to_owned(), columns, text: String::new() }))
+    }
+}
+
+struct LinesFile {
+    path: PathBuf,
+    columns: String,
+    text: String,
+}
+
+impl SinkFile for LinesFile {
+    fn write(&mut self, rows: &Batch) -> Result<(), MachineFault> {
+        for sample in rows.utf8("sample").expect("key").values_iter() {
+            self.text += &format!("{sample} {}\n", self.columns);
+        }
+        Ok(())
     }
 
-    fn read_keys(&self, path: &Path) -> Result<Batch, MachineFault> {
-        let text = fs::read_to_string(path).map_err(|e| MachineFault::io("read", path, e))?;
-        let samples: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).collect();
-        let values = vec![
-            Values::utf8(&samples),
-            Values::utf8(samples.iter().map(|_| "c")),
-            Values::fixed_binary(32, samples.iter().map(|_| [0u8; 32])),
-        ];
-        Ok(Batch::new(tables::key(), values).expect("keys"))
-    }
-
-    fn commit(
-        &self,
-        parts: &[PathBuf],
-        late: &Batch,
-        folder: &Path,
-    ) -> Result<Committed, MachineFault> {
-        let text: String = parts.iter().map(|p| fs::read_to_string(p).expect("a part")).collect();
-        let samples = text.lines().map(|line| line.split(' ').next().expect("a sample"));
-        let known: Vec<&str> = late.utf8("sample").expect("key").values_iter().collect();
-        assert!(samples.eq(known), "every sample is known, in order");
-        fs::create_dir_all(folder).map_err(|e| MachineFault::io("create", folder, e))?;
-        fs::write(folder.join("all"), &text).map_err(|e| MachineFault::io("write", folder, e))?;
-        let file = OutputFile {
-            path: "all".to_owned(),
-            rows: text.lines().count() as u64,
-            bytes: text.len() as u64,
-            blake3: blake3::hash(text.as_bytes()).to_hex().to_string(),
-        };
-        Ok(Committed { splits: BTreeMap::from([("all".to_owned(), file.rows)]), files: vec![file] })
+    fn finish(self: Box<Self>) -> Result<(u64, String), MachineFault> {
+        fs::write(&self.path, &self.text).expect("a folder");
+        let hash = blake3::hash(self.text.as_bytes()).to_hex().to_string();
+        Ok((self.text.len() as u64, hash))
     }
 }
 
 fn node(id: &str, stage: Stage, from: &[usize]) -> Node {
-    let fingerprint = format!("fingerprint of {id}");
-    Node { id: id.to_owned(), kind: id.to_owned(), stage, from: from.to_vec(), fingerprint }
+    let facts = StageFacts {
+        fingerprint: blake3::hash(id.as_bytes()).to_hex().to_string(),
+        kind: id.to_owned(),
+        version: 1,
+        parameters: serde_json::Map::new(),
+        seed: 0,
+        inputs: Vec::new(),
+    };
+    Node { id: id.to_owned(), kind: id.to_owned(), stage, from: from.to_vec(), facts }
 }
 
 fn add(column: &'static str, panics: &'static str, refuses: &'static str, heavy: bool) -> Stage {
@@ -195,11 +196,11 @@ fn go_with(
     stop: Stop,
     task_progress: super::run::TaskProgress,
 ) -> Result<Report, EngineFault> {
-    fs::create_dir_all(folder.join("one")).expect("a folder");
+    fs::create_dir_all(folder.join("runs/one")).expect("a folder");
     let options = Options {
         workers,
         memory_bytes: 16 << 20,
-        runs: folder.to_owned(),
+        home: folder.to_owned(),
         run: "one".to_owned(),
         resume: false,
         cluster: None,
@@ -275,12 +276,12 @@ fn a_stopped_run_commits_what_it_began_and_goes_on_later() {
     };
     let stop = Stop::default();
     let stopped = go_with(&build(&stop), folder.path(), 2, stop, Arc::new(|_, _, _| {}));
-    let Err(EngineFault::Stopped { committed, parts }) = stopped else { panic!("{stopped:?}") };
-    assert!(0 < committed && committed < parts, "{committed} of {parts}");
+    let Err(EngineFault::Stopped { made, samples }) = stopped else { panic!("{stopped:?}") };
+    assert!(0 < made && made < samples, "{made} of {samples}");
     let report = go(&build(&Stop::default()), folder.path(), 2).expect("it runs");
-    let lines = &report.stages[5];
-    assert_eq!(lines.rows_out, 1580);
-    assert!(0 < lines.reused && lines.reused < 1580, "{lines:?}");
+    assert_eq!(report.stages[5].rows_out, 1580);
+    let left = &report.stages[2];
+    assert!(0 < left.reused && left.reused < left.rows_out, "{left:?}");
 
     let fresh = tempfile::tempdir().expect("a folder");
     let undisturbed = go(&build(&Stop::default()), fresh.path(), 1).expect("it runs");

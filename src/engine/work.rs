@@ -1,16 +1,14 @@
 //! Work: what a stage does to the batch of one part, and how it is kept from doing harm.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use voxflow_contract::{
-    Batch, Fault, MachineFault, Operator, Refusals, Schema, Sink, Source, tables,
+    Batch, Entry, Fault, MachineFault, Operator, Refusals, Schema, Source, tables,
 };
 
 use super::guard::guarded;
 use super::join::samples_of;
-use super::record::part_file;
-use super::scan::Scan;
+use crate::store::StageWriter;
 
 /// A row that was refused: its sample, why, and at which attempt.
 pub(crate) type RefusedRow = (String, Fault, u32);
@@ -27,7 +25,10 @@ pub(crate) trait Work: Send + Sync {
     ///
     /// # Errors
     /// When the machine fails.
-    fn run(&self, part: u64, rows: Batch) -> Result<Worked, MachineFault>;
+    fn run(&self, rows: Batch) -> Result<Worked, MachineFault>;
+
+    /// What comes of no rows.
+    fn nothing(&self) -> Batch;
 
     /// Whether it belongs in the pool.
     fn is_heavy(&self) -> bool;
@@ -37,8 +38,12 @@ pub(crate) trait Work: Send + Sync {
 pub(crate) struct OperatorWork(pub(crate) Arc<dyn Operator>);
 
 impl Work for OperatorWork {
-    fn run(&self, _part: u64, rows: Batch) -> Result<Worked, MachineFault> {
+    fn run(&self, rows: Batch) -> Result<Worked, MachineFault> {
         Ok(apply(self.0.as_ref(), &rows, 1))
+    }
+
+    fn nothing(&self) -> Batch {
+        Batch::empty(self.0.output())
     }
 
     fn is_heavy(&self) -> bool {
@@ -46,40 +51,21 @@ impl Work for OperatorWork {
     }
 }
 
-/// The writing half of a sink: a part goes to disk, nothing goes on.
-pub(crate) struct SinkWork {
-    pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) folder: PathBuf,
-}
+/// Leaves rows to the store; nothing goes on.
+pub(crate) struct KeepWork(pub(crate) Arc<StageWriter>);
 
-impl Work for SinkWork {
-    fn run(&self, part: u64, rows: Batch) -> Result<Worked, MachineFault> {
-        if !rows.is_empty() {
-            let path = part_file(&self.folder, part);
-            guarded(|| self.sink.write(&path, &rows)).unwrap_or_else(|panic| {
-                Err(MachineFault::new(format!("the sink panicked: {panic}")))
-            })?;
-        }
-        Ok(Worked { rows, refused: Vec::new() })
+impl Work for KeepWork {
+    fn run(&self, rows: Batch) -> Result<Worked, MachineFault> {
+        self.0.append(&rows)?;
+        Ok(Worked { rows: self.nothing(), refused: Vec::new() })
+    }
+
+    fn nothing(&self) -> Batch {
+        Batch::empty(tables::key())
     }
 
     fn is_heavy(&self) -> bool {
         true
-    }
-}
-
-/// The near half of a keyed stage: only the key columns go on.
-pub(crate) struct KeyWork;
-
-impl Work for KeyWork {
-    fn run(&self, _part: u64, rows: Batch) -> Result<Worked, MachineFault> {
-        let keys = rows.project(&tables::KEY).and_then(|keys| keys.with_schema(tables::key()));
-        let rows = keys.map_err(|e| MachineFault::new(e.to_string()))?;
-        Ok(Worked { rows, refused: Vec::new() })
-    }
-
-    fn is_heavy(&self) -> bool {
-        false
     }
 }
 
@@ -153,15 +139,14 @@ fn refuse_all(rows: &Batch, schema: Schema, fault: &Fault, attempt: u32) -> Work
 }
 
 /// Reads one part of a source, with the same care as an operator.
-pub(crate) fn open_part(source: &dyn Source, scan: &Scan, part: u64) -> Worked {
-    let range = scan.parts[part as usize].entries.clone();
-    open_entries(source, &scan.entries.unpack(range), 1)
+pub(crate) fn open_part(source: &dyn Source, entries: &[Entry]) -> Worked {
+    open_entries(source, entries, 1)
 }
 
-fn open_entries(source: &dyn Source, entries: &[voxflow_contract::Entry], attempt: u32) -> Worked {
+fn open_entries(source: &dyn Source, entries: &[Entry], attempt: u32) -> Worked {
     let schema = source.output();
     let refuse = |fault: &Fault| {
-        let row = |e: &voxflow_contract::Entry| (e.sample.to_string(), fault.clone(), attempt);
+        let row = |e: &Entry| (e.sample.to_string(), fault.clone(), attempt);
         let refused = entries.iter().map(row).collect();
         Worked { rows: Batch::empty(schema.clone()), refused }
     };

@@ -1,7 +1,7 @@
 //! The traits of everything a stage can be: source, operator, keyed operator, sink.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::batch::Batch;
 use crate::id::SampleId;
@@ -132,7 +132,7 @@ pub struct OutputFile {
     pub blake3: String,
 }
 
-/// What a sink committed.
+/// A committed data set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
     /// All files, sorted by path.
@@ -141,10 +141,26 @@ pub struct Committed {
     pub splits: BTreeMap<String, u64>,
 }
 
-/// Where rows end.
+/// One file of a data set, before it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedFile {
+    /// Path relative to the data set's folder, with forward slashes.
+    pub path: String,
+    /// Split its rows are in: `train`, `val` or `test`, or `all` when nothing splits the samples.
+    pub split: String,
+    /// Its samples: their positions in the key order, ascending.
+    pub rows: Vec<u32>,
+}
+
+/// Where rows end: says which files a data set has, and writes one file at a time.
 ///
-/// Rows arrive in parts, in any order and on any thread; each part is written durably for itself.
-/// Once all parts are there, `commit` makes the data set of them, in key order.
+/// The engine keeps the rows and joins what keyed stages said to them. Once all samples are known
+/// it asks for the plan, and has only those files written whose rows are not what they were: a file
+/// depends on its rows, their schema and the sink's parameters alone, so an older one of the same
+/// rows can stand for it. A plan should therefore keep most files as they are when a sample comes
+/// or goes.
+///
+/// Files may be written at the same time, on any threads.
 pub trait Sink: Send + Sync {
     /// Says whether it can take rows of this schema (all its inputs, side by side).
     ///
@@ -155,29 +171,43 @@ pub trait Sink: Send + Sync {
     /// Name of the folder of the data set, relative to the run's.
     fn folder(&self) -> &str;
 
-    /// Writes the rows of one part to `path`: beside, synced, renamed. Nothing half-written stays.
+    /// Cuts the samples into files. `keys` has a row for each sample, sorted by sample: the key
+    /// columns and what keyed stages said of it, such as its `split`.
+    ///
+    /// Depends on `keys` and the parameters alone, and reads no file. The files are sorted by path,
+    /// none is empty, and every sample is in exactly one.
+    ///
+    /// # Errors
+    /// When `keys` are not what they should be: out of order, or in a split that there is not. That
+    /// is a mistake of the program and nobody else's.
+    fn plan(&self, keys: &Batch) -> Result<Vec<PlannedFile>, MachineFault>;
+
+    /// Begins the file `path`, which must not be there, for rows of the schema `rows`; makes its
+    /// folder where there is none.
+    ///
+    /// The file's schema is `rows` with metadata that tells readers more of the columns. Equal rows,
+    /// schema and parameters give equal bytes, however the rows are dealt to calls.
+    ///
+    /// # Errors
+    /// When the machine fails or the file is there already.
+    fn create(&self, path: &Path, rows: &Schema) -> Result<Box<dyn SinkFile>, MachineFault>;
+}
+
+/// A file of a data set that is being written.
+///
+/// One that is dropped before [`SinkFile::finish`], or that failed, stays behind half-written: it
+/// is for the caller to write into a folder that is thrown away then.
+pub trait SinkFile: Send {
+    /// Adds rows, in key order, of the schema that the file was created for.
+    ///
+    /// # Errors
+    /// When the machine fails or the rows have other columns.
+    fn write(&mut self, rows: &Batch) -> Result<(), MachineFault>;
+
+    /// Completes the file and forces it to disk; gives its size in bytes and the BLAKE3 hash of its
+    /// bytes, in hexadecimal. Its name in the folder is not forced to disk: that is for the caller.
     ///
     /// # Errors
     /// When the machine fails.
-    fn write(&self, path: &Path, batch: &Batch) -> Result<(), MachineFault>;
-
-    /// Reads back the key columns of a part that [`Sink::write`] wrote, under the schema
-    /// [`crate::tables::key`]: a resumed run needs them for its keyed stages.
-    ///
-    /// # Errors
-    /// When the machine fails or the part is damaged.
-    fn read_keys(&self, path: &Path) -> Result<Batch, MachineFault>;
-
-    /// Makes the data set in `folder` of all `parts`, given in key order. `late` has a row for each
-    /// sample, sorted by sample: column `sample`, and what keyed stages said of it; it has no columns
-    /// beyond the key when there is no keyed stage. Must leave `folder` either as it was or complete.
-    ///
-    /// # Errors
-    /// When the machine fails.
-    fn commit(
-        &self,
-        parts: &[PathBuf],
-        late: &Batch,
-        folder: &Path,
-    ) -> Result<Committed, MachineFault>;
+    fn finish(self: Box<Self>) -> Result<(u64, String), MachineFault>;
 }

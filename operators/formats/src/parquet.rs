@@ -26,6 +26,7 @@
 //! ```
 
 mod bridge;
+mod checked;
 mod reader;
 mod schema;
 mod shared_source;
@@ -34,6 +35,7 @@ mod tests;
 mod writer;
 
 pub use bridge::{from_record_batch, to_record_batch};
+pub use checked::{BlockHashes, CheckedSource, HashingWriter};
 pub use reader::{ParquetFooter, ParquetReader};
 pub use writer::{ParquetWriter, WriteOptions};
 

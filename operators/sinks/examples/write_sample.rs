@@ -7,8 +7,8 @@ use std::error::Error;
 use std::path::Path;
 
 use image::{ImageFormat, Rgba, RgbaImage};
-use voxflow_contract::{Batch, Image, Sink, Values, tables};
-use voxflow_sinks::{ParquetParams, ParquetSink};
+use voxflow_contract::{Batch, Image, PlannedFile, Sink, Values, tables};
+use voxflow_sinks::{ParquetParams, ParquetSink, replace_folder};
 
 const SAMPLES: usize = 10;
 const RESOLUTION: usize = 16;
@@ -16,15 +16,25 @@ const VIEWS: usize = 2;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("which folder?")?;
-    let rows = voxels()?.beside(&views()?)?.beside(&poses()?)?;
+    let keys = splits()?;
+    let rows = voxels()?.beside(&views()?)?.beside(&poses()?)?.beside(&keys)?;
     let params = ParquetParams { rows_per_file: 4, row_group_rows: 2, ..Default::default() };
     let sink = ParquetSink::new(params).map_err(|e| format!("{e:?}"))?;
-    let part = Path::new(&folder).join("part.parquet");
-    std::fs::create_dir_all(&folder)?;
-    sink.write(&part, &rows)?;
-    let committed = sink.commit(&[part], &splits()?, &Path::new(&folder).join(sink.folder()))?;
-    println!("{committed:#?}");
+    replace_folder(&Path::new(&folder).join(sink.folder()), |folder| {
+        for planned in sink.plan(&keys)? {
+            let mut file = sink.create(&folder.join(&planned.path), rows.schema())?;
+            file.write(&rows_of(&planned, &rows))?;
+            let (bytes, blake3) = file.finish()?;
+            println!("{} {} rows {bytes} bytes {blake3}", planned.path, planned.rows.len());
+        }
+        Ok(())
+    })?;
     Ok(())
+}
+
+fn rows_of(file: &PlannedFile, rows: &Batch) -> Batch {
+    let places: Vec<usize> = file.rows.iter().map(|row| *row as usize).collect();
+    rows.gather(&places)
 }
 
 fn keys() -> Vec<Values> {

@@ -1,48 +1,42 @@
-//! Files and folders that are either complete or not there.
+//! Folders that are either complete or not there.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use voxflow_contract::MachineFault;
-use voxflow_formats::FormatError;
-
-/// Writes a file beside `path`, syncs it and renames it to `path`.
-pub(crate) fn write_durably(
-    path: &Path,
-    fill: impl FnOnce(File) -> Result<File, FormatError>,
-) -> Result<(), MachineFault> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let beside = Discarded(with_suffix(path, &format!(".{}-{number}.tmp", std::process::id())));
-    let file = File::create_new(&beside.0).map_err(|e| MachineFault::io("create", &beside.0, e))?;
-    let file = fill(file).map_err(|e| format_fault("write", &beside.0, &e))?;
-    file.sync_all().map_err(|e| MachineFault::io("sync", &beside.0, e))?;
-    fs::rename(&beside.0, path).map_err(|e| MachineFault::io("rename to", path, e))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
-}
 
 /// Fills a new folder beside `folder` and renames it to `folder`, in place of an older one.
 ///
-/// `folder` is as it was when anything fails. The folders aside are called `folder` plus
-/// `.partial` or `.old`; what a killed process left of them is cleared by the next one. One process
-/// at a time: the run's lock sees to that.
-pub(crate) fn replace_folder<T>(
+/// `fill` is given the new folder, empty, and what it says is passed on. An older `folder` stands
+/// until `fill` is done, so that files of it can be linked or copied over. `fill` forces the
+/// contents of its files to disk; their names are forced here, and then the folder appears at once
+/// with all that is in it.
+///
+/// `folder` is as it was when anything fails, unless all that failed is to force its new name to
+/// disk. The folders aside are called `folder` plus `.partial` or `.old`, and are gone when this
+/// returns; what a killed process left of them is cleared, or moved back to `folder`, before `fill`
+/// is called. One process at a time: that is for the caller to see to.
+///
+/// # Errors
+/// What `fill` said, or that the machine failed. Only when it also failed to move the older folder
+/// back is that left in `folder` plus `.old`, as the fault says; the next call moves it back.
+pub fn replace_folder<T>(
     folder: &Path,
     fill: impl FnOnce(&Path) -> Result<T, MachineFault>,
 ) -> Result<T, MachineFault> {
-    let partial = Discarded(with_suffix(folder, ".partial"));
-    let old = Discarded(with_suffix(folder, ".old"));
-    partial.remove().map_err(|e| MachineFault::io("remove", &partial.0, e))?;
-    if !folder.exists() && old.0.exists() {
+    let (partial, old) = (with_suffix(folder, ".partial"), with_suffix(folder, ".old"));
+    if !folder.exists() && old.exists() {
         // A process was stopped between the two renames below.
-        fs::rename(&old.0, folder).map_err(|e| MachineFault::io("rename to", folder, e))?;
+        fs::rename(&old, folder).map_err(|e| MachineFault::io("rename to", folder, e))?;
     }
+    // Not before: what was moved back just now was all there is of the data set.
+    let (partial, old) = (Discarded(partial), Discarded(old));
+    partial.remove().map_err(|e| MachineFault::io("remove", &partial.0, e))?;
     old.remove().map_err(|e| MachineFault::io("remove", &old.0, e))?;
     fs::create_dir_all(&partial.0).map_err(|e| MachineFault::io("create", &partial.0, e))?;
     let result = fill(&partial.0)?;
-    sync_folder(&partial.0)?;
+    sync_folders(&partial.0)?;
     let moved_aside = match fs::rename(folder, &old.0) {
         Ok(()) => true,
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
@@ -59,19 +53,26 @@ pub(crate) fn replace_folder<T>(
     Ok(result)
 }
 
+/// Makes the names in `folder`, and in all folders in it, durable.
+fn sync_folders(folder: &Path) -> Result<(), MachineFault> {
+    let read_fault = |e| MachineFault::io("read", folder, e);
+    for entry in fs::read_dir(folder).map_err(read_fault)? {
+        let entry = entry.map_err(read_fault)?;
+        if entry.file_type().map_err(read_fault)?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    sync_folder(folder)
+}
+
 /// Makes the names in `folder` durable.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), MachineFault> {
+fn sync_folder(folder: &Path) -> Result<(), MachineFault> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if cfg!(windows) {
         return Ok(());
     }
     let synced = File::open(folder).and_then(|handle| handle.sync_all());
     synced.map_err(|e| MachineFault::io("sync", folder, e))
-}
-
-/// A fault of a codec as one of the machine: our own rows are not to blame.
-pub(crate) fn format_fault(action: &str, path: &Path, error: &FormatError) -> MachineFault {
-    MachineFault::new(format!("cannot {action}: {error}: {}", path.display()))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -1,10 +1,13 @@
 //! Where rows end: data sets on disk.
 
-mod commit;
 mod durable;
+mod fault;
 mod hugging_face;
 mod parquet;
+mod parquet_file;
+mod plan;
 
+pub use durable::replace_folder;
 pub use parquet::{ParquetKind, ParquetParams, ParquetSink};
 
 use voxflow_contract::Kind;

@@ -1,20 +1,18 @@
 //! `parquet`: a data set of Parquet files, one folder for each split.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BatchError, BuildContext, Committed, Inputs, Kind, MachineFault, ParamError, Params,
-    Schema, SetupFault, Sink, Stage, tables,
+    Batch, BuildContext, Inputs, Kind, MachineFault, ParamError, Params, PlannedFile, Schema,
+    SetupFault, Sink, SinkFile, Stage, tables,
 };
-use voxflow_formats::FormatError;
-use voxflow_formats::parquet::{ParquetReader, ParquetWriter, WriteOptions};
+use voxflow_formats::parquet::WriteOptions;
 
-use crate::commit::{Layout, commit};
-use crate::durable::{format_fault, write_durably};
+use crate::parquet_file::ParquetFile;
+use crate::plan::plan;
 
 /// The registry item of [`ParquetSink`].
 pub struct ParquetKind;
@@ -25,7 +23,10 @@ pub struct ParquetKind;
 pub struct ParquetParams {
     /// Folder of the data set, relative to the run's.
     pub folder: String,
-    /// Rows in each file but the last of a split.
+    /// Most rows in a file. Where a split has more, it is cut in two before the sample whose id has
+    /// the least BLAKE3 hash, half of `rows_per_file` from either end at least, and so on. So every
+    /// file has between half as many rows and all, unless its split has fewer, and most stay as
+    /// they are when a sample comes or goes.
     #[schemars(range(min = 1))]
     pub rows_per_file: usize,
     /// Rows in each row group: what a reader loads at once.
@@ -39,8 +40,13 @@ impl Default for ParquetParams {
     }
 }
 
-/// Writes parts and, at the end, the data set: `train/part-00000.parquet` and so on, or
-/// `all/part-00000.parquet` when nothing splits the samples.
+/// Makes the data set `train/part-00000.parquet` and so on, or `all/part-00000.parquet` when
+/// nothing splits the samples.
+///
+/// The ids of the samples say where files end. With `rows_per_file` = N, as long as more than N rows
+/// of a split are together in key order, they are cut in two, at least N/2 rows, rounded up, from
+/// either end, before the sample with the least hash: the first 8 bytes (little-endian) of the
+/// BLAKE3 of its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParquetSink {
     params: ParquetParams,
@@ -85,28 +91,12 @@ impl Sink for ParquetSink {
         &self.params.folder
     }
 
-    fn write(&self, path: &Path, batch: &Batch) -> Result<(), MachineFault> {
-        write_durably(path, |file| {
-            let mut writer = ParquetWriter::new(file, batch.schema(), self.options())?;
-            writer.write(batch)?;
-            writer.finish()
-        })
+    fn plan(&self, keys: &Batch) -> Result<Vec<PlannedFile>, MachineFault> {
+        plan(keys, self.params.rows_per_file)
     }
 
-    fn read_keys(&self, path: &Path) -> Result<Batch, MachineFault> {
-        let file = File::open(path).map_err(|e| MachineFault::io("open", path, e))?;
-        let keys = ParquetReader::new(file).and_then(|reader| read_keys(&reader));
-        keys.map_err(|e| format_fault("read", path, &e))
-    }
-
-    fn commit(
-        &self,
-        parts: &[PathBuf],
-        late: &Batch,
-        folder: &Path,
-    ) -> Result<Committed, MachineFault> {
-        let layout = Layout { rows_per_file: self.params.rows_per_file, options: self.options() };
-        commit(layout, parts, late, folder)
+    fn create(&self, path: &Path, rows: &Schema) -> Result<Box<dyn SinkFile>, MachineFault> {
+        Ok(Box::new(ParquetFile::create(path, rows, self.options())?))
     }
 }
 
@@ -122,6 +112,11 @@ impl Kind for ParquetKind {
     fn manual(&self) -> &'static str {
         "Writes all columns of its inputs, side by side, sorted by sample, to `train`, `val` and \
          `test` as the column `split` says, or to `all` when there is none.\n\n\
+         With `rows_per_file` = N, as long as more than N rows of a split are together in key \
+         order, they are cut in two, at least N/2 rows, rounded up, from either end, before the \
+         sample with the least hash: the first 8 bytes, little-endian, of the BLAKE3 of its id. So \
+         files have between N/2 and N rows, but for splits of fewer, and a sample that comes or \
+         goes changes one or two files, seldom more, and not all that follow.\n\n\
          The bytes of the files depend on rows and parameters only, not on the number of workers \
          or on interruptions. The data set appears at once when it is complete, and replaces an \
          older one.\n\n\
@@ -129,11 +124,11 @@ impl Kind for ParquetKind {
          list of the Image feature, grids are fixed-size lists of bytes whose shape is in the \
          column's metadata (`voxflow.shape`).\n\n\
          Small row groups let a training read little it does not use; large ones compress \
-         better. Memory: a row group of each split."
+         better. Memory: a row group of each file that is being written."
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn inputs(&self) -> Inputs {
@@ -156,22 +151,6 @@ impl Kind for ParquetKind {
     fn build(&self, params: &Params, _: &BuildContext) -> Result<Stage, Vec<ParamError>> {
         Ok(Stage::Sink(Arc::new(ParquetSink::new(params.parse()?)?)))
     }
-}
-
-fn read_keys(reader: &ParquetReader<File>) -> Result<Batch, FormatError> {
-    let names = tables::KEY.map(str::to_owned);
-    let misfit = |error: BatchError| FormatError {
-        code: "column_type",
-        message: error.to_string(),
-        offset: None,
-    };
-    let mut groups = vec![Batch::empty(tables::key())];
-    for group in 0..reader.row_group_rows().len() {
-        let rows = reader.read_row_group(group, Some(&names))?;
-        groups.push(rows.with_schema(tables::key()).map_err(misfit)?);
-    }
-    let keys = Batch::concat(&groups).map_err(misfit)?;
-    Ok(keys.unwrap_or_else(|| Batch::empty(tables::key())))
 }
 
 /// A data set stays in its run's folder: plain names only, on every system.

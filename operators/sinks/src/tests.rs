@@ -1,34 +1,27 @@
-//! The sink against itself: any cut of the rows, any failure.
+//! The sink against what it promises: any cut of the rows, any samples, any failure.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use voxflow_contract::{
-    Batch, BuildContext, Column, ColumnType, Committed, Kind, Params, Schema, Sink, Stage, Values,
-    tables,
+    Batch, BuildContext, Column, ColumnType, Committed, Kind, MachineFault, OutputFile, Params,
+    PlannedFile, Schema, Sink, Stage, Values, tables,
 };
 use voxflow_formats::parquet::ParquetReader;
 
 use super::*;
 
+mod cutting;
+mod replacing;
+
 fn sample(i: usize) -> String {
     format!("s{i:03}")
 }
 
-fn keys(rows: std::ops::Range<usize>) -> Vec<Values> {
+fn key_values(rows: std::ops::Range<usize>) -> Vec<Values> {
     let contents = rows.clone().map(|i| [i as u8; 32]);
     let category = vec!["cup"; rows.len()];
     vec![Values::utf8(rows.map(sample)), Values::utf8(category), Values::fixed_binary(32, contents)]
-}
-
-fn batch(rows: std::ops::Range<usize>) -> Batch {
-    let mut columns = tables::key().columns().to_vec();
-    columns.push(Column::new("size", ColumnType::UInt32, "A size."));
-    columns.push(Column::new("bytes", ColumnType::Binary, "Some bytes."));
-    let mut values = keys(rows.clone());
-    values.push(Values::numbers(rows.clone().map(|i| i as u32).collect()));
-    values.push(Values::binary(rows.map(|i| vec![i as u8; i % 5])));
-    Batch::new(Schema::new("thing", 1, columns), values).expect("a batch")
 }
 
 fn split_of(i: usize) -> &'static str {
@@ -36,9 +29,21 @@ fn split_of(i: usize) -> &'static str {
 }
 
 fn splits(rows: usize) -> Batch {
-    let mut values = keys(0..rows);
+    let mut values = key_values(0..rows);
     values.push(Values::utf8((0..rows).map(split_of)));
     Batch::new(tables::split(), values).expect("a batch")
+}
+
+/// Rows as the engine hands them over: what keyed stages said stands beside the rest.
+fn rows(rows: usize) -> Batch {
+    let mut columns = tables::key().columns().to_vec();
+    columns.push(Column::new("size", ColumnType::UInt32, "A size."));
+    columns.push(Column::new("bytes", ColumnType::Binary, "Some bytes."));
+    let mut values = key_values(0..rows);
+    values.push(Values::numbers((0..rows).map(|i| i as u32).collect()));
+    values.push(Values::binary((0..rows).map(|i| vec![i as u8; i % 5])));
+    let batch = Batch::new(Schema::new("thing", 1, columns), values).expect("a batch");
+    batch.beside(&splits(rows)).expect("as many rows")
 }
 
 fn sink(rows_per_file: usize, row_group_rows: usize) -> ParquetSink {
@@ -46,22 +51,40 @@ fn sink(rows_per_file: usize, row_group_rows: usize) -> ParquetSink {
     ParquetSink::new(params).expect("good parameters")
 }
 
-/// Writes rows 0..cuts.last() in parts that end at the cuts, and commits them.
-fn commit(sink: &ParquetSink, folder: &Path, cuts: &[usize], late: &Batch) -> Committed {
-    let parts = parts(sink, folder, cuts);
-    sink.commit(&parts, late, &folder.join("dataset")).expect("committed")
+/// Writes one file, in batches of at most `step` rows.
+fn write(
+    sink: &ParquetSink,
+    folder: &Path,
+    planned: &PlannedFile,
+    rows: &Batch,
+    step: usize,
+) -> Result<OutputFile, MachineFault> {
+    let mut file = sink.create(&folder.join(&planned.path), rows.schema())?;
+    for places in planned.rows.chunks(step) {
+        let places: Vec<usize> = places.iter().map(|row| *row as usize).collect();
+        file.write(&rows.gather(&places))?;
+    }
+    let (bytes, blake3) = file.finish()?;
+    let (path, rows) = (planned.path.clone(), planned.rows.len() as u64);
+    Ok(OutputFile { path, rows, bytes, blake3 })
 }
 
-fn parts(sink: &ParquetSink, folder: &Path, cuts: &[usize]) -> Vec<PathBuf> {
-    let mut start = 0;
-    let mut parts = Vec::new();
-    for end in cuts {
-        let path = folder.join(format!("{start}.parquet"));
-        sink.write(&path, &batch(start..*end)).expect("written");
-        parts.push(path);
-        start = *end;
-    }
-    parts
+/// Makes the data set `dataset` in `folder` of all rows, as the engine does.
+fn make(
+    sink: &ParquetSink,
+    folder: &Path,
+    rows: &Batch,
+    step: usize,
+) -> Result<Committed, MachineFault> {
+    replace_folder(&folder.join("dataset"), |partial| {
+        let mut committed = Committed::default();
+        for planned in sink.plan(rows)? {
+            let file = write(sink, partial, &planned, rows, step)?;
+            *committed.splits.entry(planned.split).or_default() += file.rows;
+            committed.files.push(file);
+        }
+        Ok(committed)
+    })
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -75,111 +98,78 @@ fn names_in(folder: &Path) -> Vec<String> {
 #[test]
 fn each_row_lies_in_its_split_in_key_order() {
     let folder = tempfile::tempdir().expect("a folder");
-    let committed = commit(&sink(4, 3), folder.path(), &[9, 20], &splits(20));
-    let paths: Vec<_> = committed.files.iter().map(|f| (f.path.as_str(), f.rows)).collect();
-    assert_eq!(
-        paths,
-        [
-            ("test/part-00000.parquet", 4),
-            ("train/part-00000.parquet", 4),
-            ("train/part-00001.parquet", 4),
-            ("train/part-00002.parquet", 4),
-            ("val/part-00000.parquet", 4),
-        ]
-    );
-    assert_eq!(committed.splits["train"], 12);
-    let mut found = Vec::new();
-    for file in committed.files.iter().filter(|f| f.path.starts_with("train")) {
-        let bytes = fs::read(folder.path().join("dataset").join(&file.path)).expect("a file");
-        assert_eq!(blake3::hash(&bytes).to_hex().as_str(), file.blake3);
-        assert_eq!(bytes.len() as u64, file.bytes);
-        let reader = ParquetReader::new(bytes::Bytes::from(bytes)).expect("Parquet");
-        assert_eq!(reader.row_group_rows(), [3, 1]);
-        assert!(reader.schema().metadata()["huggingface"].contains("fixed_size_binary[32]"));
-        let rows = reader.read_all().expect("rows");
-        assert!(rows.utf8("split").expect("split").values_iter().all(|split| split == "train"));
-        found.extend(rows.utf8("sample").expect("sample").values_iter().map(str::to_owned));
+    let committed = make(&sink(4, 3), folder.path(), &rows(20), 20).expect("made");
+    let paths: Vec<_> = committed.files.iter().map(|f| f.path.as_str()).collect();
+    assert!(paths.is_sorted(), "{paths:?}");
+    assert_eq!(names_in(folder.path()), ["dataset"]);
+    assert_eq!(names_in(&folder.path().join("dataset")), ["test", "train", "val"]);
+    for (split, count) in [("train", 12), ("val", 4), ("test", 4)] {
+        assert_eq!(committed.splits[split], count);
+        let files = committed.files.iter().filter(|f| f.path.starts_with(split));
+        let found: Vec<_> =
+            files.flat_map(|file| read(&folder.path().join("dataset"), file, split)).collect();
+        let expected: Vec<_> = (0..20).filter(|i| split_of(*i) == split).map(sample).collect();
+        assert_eq!(found, expected);
     }
-    let expected: Vec<_> = (0..20).filter(|i| split_of(*i) == "train").map(sample).collect();
-    assert_eq!(found, expected);
-    assert_eq!(names_in(folder.path()), ["0.parquet", "9.parquet", "dataset"]);
+}
+
+/// The samples of a file, which must be what was said of it.
+fn read(dataset: &Path, file: &OutputFile, split: &str) -> Vec<String> {
+    let bytes = fs::read(dataset.join(&file.path)).expect("a file");
+    assert_eq!(blake3::hash(&bytes).to_hex().as_str(), file.blake3);
+    assert_eq!(bytes.len() as u64, file.bytes);
+    let reader = ParquetReader::new(bytes::Bytes::from(bytes)).expect("Parquet");
+    let groups = reader.row_group_rows();
+    assert!(groups.iter().rev().skip(1).all(|rows| *rows == 3), "{groups:?}");
+    assert!(reader.schema().metadata()["huggingface"].contains("fixed_size_binary[32]"));
+    let rows = reader.read_all().expect("rows");
+    assert_eq!(rows.rows() as u64, file.rows);
+    assert!(rows.utf8("split").expect("split").values_iter().all(|value| value == split));
+    rows.utf8("sample").expect("sample").values_iter().map(str::to_owned).collect()
 }
 
 #[test]
-fn bytes_do_not_depend_on_the_parts() {
-    let expected = tempfile::tempdir().expect("a folder");
-    let expected = commit(&sink(7, 3), expected.path(), &[50], &splits(50));
-    for cuts in [vec![1, 2, 3, 50], vec![10, 20, 30, 40, 50], (1..=50).collect()] {
+fn bytes_do_not_depend_on_the_batches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let expected = make(&sink(7, 3), folder.path(), &rows(50), 50).expect("made");
+    for step in [1, 2, 3, 5] {
         let folder = tempfile::tempdir().expect("a folder");
-        assert_eq!(commit(&sink(7, 3), folder.path(), &cuts, &splits(50)), expected);
+        let committed = make(&sink(7, 3), folder.path(), &rows(50), step).expect("made");
+        assert_eq!(committed, expected, "{step} rows at a time");
     }
 }
 
 #[test]
-fn without_a_split_all_rows_lie_together() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let late = Batch::new(tables::key(), keys(0..5)).expect("keys");
-    let committed = commit(&sink(100, 32), folder.path(), &[5], &late);
-    assert_eq!(committed.splits, [("all".to_owned(), 5)].into());
-    assert_eq!(committed.files[0].path, "all/part-00000.parquet");
+fn a_file_of_equal_rows_is_equal_in_any_data_set() {
+    let (few, many) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("another"));
+    let of_split = |committed: Committed| {
+        let files = committed.files.into_iter().filter(|f| f.path.starts_with("test"));
+        files.map(|f| (f.rows, f.blake3)).collect::<Vec<_>>()
+    };
+    let sink = sink(2, 1);
+    let few = of_split(make(&sink, few.path(), &rows(20), 20).expect("made"));
+    let many = of_split(make(&sink, many.path(), &rows(60), 60).expect("made"));
+    assert_eq!(few[..few.len() - 1], many[..few.len() - 1]);
 }
 
 #[test]
-fn an_older_data_set_is_replaced_whole() {
-    let folder = tempfile::tempdir().expect("a folder");
-    commit(&sink(1, 1), folder.path(), &[20], &splits(20));
-    commit(&sink(100, 32), folder.path(), &[2], &splits(2));
-    assert_eq!(names_in(&folder.path().join("dataset")), ["test", "train"]);
-    assert_eq!(names_in(&folder.path().join("dataset/train")), ["part-00000.parquet"]);
-    assert!(names_in(folder.path()).iter().all(|name| !name.contains(".old")));
-}
-
-#[test]
-fn a_failed_commit_leaves_what_was_there() {
+fn a_file_is_never_written_over() {
     let folder = tempfile::tempdir().expect("a folder");
     let sink = sink(4, 2);
-    commit(&sink, folder.path(), &[6], &splits(6));
-    let before = names_in(&folder.path().join("dataset/train"));
-    let parts = parts(&sink, folder.path(), &[3, 9]);
-    let dataset = folder.path().join("dataset");
-
-    let error = sink.commit(&parts, &splits(6), &dataset).expect_err("sample s006 is not told of");
-    assert!(error.message.contains("no keyed stage was told of sample `s006`"), "{error}");
-    let backwards: Vec<_> = parts.iter().rev().cloned().collect();
-    let error = sink.commit(&backwards, &splits(9), &dataset).expect_err("not in key order");
-    assert!(error.message.contains("not in key order"), "{error}");
-    fs::write(&parts[1], b"PAR1 not really PAR1").expect("damage");
-    let error = sink.commit(&parts, &splits(9), &dataset).expect_err("a damaged part");
-    assert!(error.message.ends_with("3.parquet"), "{error}");
-
-    assert_eq!(names_in(&dataset.join("train")), before);
-    assert_eq!(names_in(folder.path()), ["0.parquet", "3.parquet", "dataset"]);
-}
-
-#[test]
-fn a_part_is_there_or_not() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let sink = sink(4, 2);
-    let path = folder.path().join("part");
-    sink.write(&path, &batch(0..3)).expect("written");
-    sink.write(&path, &batch(0..3)).expect("written again");
-    assert_eq!(names_in(folder.path()), ["part"]);
-    let error = sink.write(&folder.path().join("none/part"), &batch(0..3)).expect_err("no folder");
+    let planned = &sink.plan(&splits(3)).expect("a plan")[1];
+    write(&sink, folder.path(), planned, &rows(3), 9).expect("written");
+    let before = fs::read(folder.path().join(&planned.path)).expect("a file");
+    let error = write(&sink, folder.path(), planned, &rows(3), 9).expect_err("it is there");
     assert!(error.message.starts_with("cannot create: "), "{error}");
+    assert_eq!(fs::read(folder.path().join(&planned.path)).expect("a file"), before);
 }
 
 #[test]
-fn the_keys_of_a_part_are_read_back() {
+fn a_file_takes_rows_of_its_own_schema_only() {
     let folder = tempfile::tempdir().expect("a folder");
-    for rows in [0, 1, 9] {
-        let sink = sink(4, 2);
-        let path = folder.path().join("part");
-        sink.write(&path, &batch(0..rows)).expect("written");
-        let expected = Batch::new(tables::key(), keys(0..rows)).expect("keys");
-        assert_eq!(sink.read_keys(&path).expect("keys"), expected);
-    }
-    let error = sink(4, 2).read_keys(&folder.path().join("none")).expect_err("no part");
-    assert!(error.message.starts_with("cannot open: "), "{error}");
+    let mut file = sink(4, 2).create(&folder.path().join("a/b"), &tables::key()).expect("created");
+    let error = file.write(&rows(2)).expect_err("more columns");
+    assert!(error.message.starts_with("internal error while a data set is made: "), "{error}");
 }
 
 #[test]

@@ -91,6 +91,19 @@ impl<W: Write + Send> ParquetWriter<W> {
         Ok(())
     }
 
+    /// Ends the row group, if one is begun: the next rows begin another.
+    ///
+    /// # Errors
+    /// When the sink fails.
+    pub fn end_row_group(&mut self) -> Result<(), FormatError> {
+        if self.pending_rows > 0 { self.write_row_group() } else { Ok(()) }
+    }
+
+    /// Where the bytes go; some may not have gone there yet.
+    pub fn sink(&self) -> &W {
+        self.writer.inner()
+    }
+
     /// Writes what is left and the footer, and gives the sink back, flushed into but not synced.
     ///
     /// # Errors

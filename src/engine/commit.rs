@@ -1,0 +1,331 @@
+//! Commit: data sets out of the rows that the store has, and what the run did in numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use voxflow_contract::{
+    Batch, BatchError, Committed, ContentHash, MachineFault, Refusal, Stage, Values, tables,
+};
+
+use super::counters::{StageCount, nanos};
+use super::dataset::{Rows, write_dataset};
+use super::fault::EngineFault;
+use super::guard::guarded;
+use super::made::Made;
+use super::run::Report;
+use super::shared::Shared;
+use super::work_list::{State, Stores, content_of};
+use crate::store::{KeptFiles, Place, RowKey};
+
+/// Makes every data set below `folder`, and says what all stages did.
+///
+/// # Errors
+/// When a row is missing, a keyed stage cannot work, or the machine fails.
+pub(crate) fn commit(
+    shared: &Shared,
+    files: &KeptFiles,
+    folder: &Path,
+    made: &Made,
+) -> Result<Report, EngineFault> {
+    refresh(shared)?;
+    let graph = &shared.graph;
+    let mut report = Report {
+        stages: vec![StageCount::default(); graph.nodes.len()],
+        refusals: made.unopened.clone(),
+        ..Report::default()
+    };
+    let unopened: BTreeSet<&str> = made.unopened.iter().map(|r| r.sample.as_str()).collect();
+    let mut settled = BTreeMap::new();
+    for &root in shared.scans.keys() {
+        let stores = shared.stores_of(root);
+        let of_root = Settled::new(shared, root, &stores, &unopened)?;
+        of_root.count(shared, root, &stores, made, &mut report);
+        settled.insert(root, of_root);
+    }
+    // All that is needed of them is settled.
+    for store in shared.stores.values() {
+        store.write().unwrap_or_else(PoisonError::into_inner).forget_rows();
+    }
+    for facts in shared.facts.values() {
+        facts.lock().unwrap_or_else(PoisonError::into_inner).forget();
+    }
+    crate::allocator::give_back_free();
+    report.refusals.sort_by(|a, b| (&a.sample, &a.stage).cmp(&(&b.sample, &b.stage)));
+    let late = say_late(shared, &settled, &mut report)?;
+    for sink in graph.sinks() {
+        let Stage::Sink(stage) = &graph.nodes[sink].stage else { continue };
+        let begun = Instant::now();
+        let root = graph.root(sink);
+        let stores = shared.stores_of(root);
+        let arrived = settled[&root].arrived(shared, sink);
+        let fault = |fault| EngineFault::machine(&graph.nodes[sink].id, fault);
+        let of_sink = arrived.rows(shared, sink, &stores, &late).map_err(fault)?;
+        let keys = key_batch(shared, root, arrived.settled, &arrived.positions)
+            .map_err(|e| fault(MachineFault::new(e.to_string())))?;
+        let fingerprint = &graph.nodes[sink].facts.fingerprint;
+        let target = folder.join(stage.folder());
+        let write = || write_dataset(stage.as_ref(), keys, &of_sink, fingerprint, files, &target);
+        let written = guarded(write)
+            .unwrap_or_else(|panic| Err(MachineFault::new(format!("the sink panicked: {panic}"))));
+        let (committed, reused): (Committed, u64) = written.map_err(fault)?;
+        let rows = arrived.positions.len() as u64;
+        report.stages[sink] = StageCount {
+            rows_in: rows,
+            rows_out: rows,
+            refused: 0,
+            reused,
+            nanos: nanos(begun.elapsed()),
+        };
+        shared.counters.add(sink, report.stages[sink]);
+        report.committed.insert(graph.nodes[sink].id.clone(), committed);
+    }
+    Ok(report)
+}
+
+/// Takes in what this run and others made.
+fn refresh(shared: &Shared) -> Result<(), EngineFault> {
+    for (&stage, store) in &shared.stores {
+        let refreshed = store.write().unwrap_or_else(PoisonError::into_inner).refresh();
+        refreshed.map_err(|fault| EngineFault::machine(&shared.graph.nodes[stage].id, fault))?;
+    }
+    for (&root, facts) in &shared.facts {
+        let refreshed = facts.lock().unwrap_or_else(PoisonError::into_inner).refresh();
+        refreshed.map_err(|fault| EngineFault::machine(&shared.graph.nodes[root].id, fault))?;
+    }
+    Ok(())
+}
+
+/// What became of every sample of a source.
+struct Settled {
+    /// Content and key by position; `None` for samples that could not be opened.
+    keys: Vec<Option<(ContentHash, RowKey)>>,
+    /// For each kept stage the place of the row of each sample, where it has one.
+    places: Vec<Vec<Option<Place>>>,
+}
+
+impl Settled {
+    fn new(
+        shared: &Shared,
+        root: usize,
+        stores: &Stores<'_>,
+        unopened: &BTreeSet<&str>,
+    ) -> Result<Self, EngineFault> {
+        let (entries, kept) = (&shared.scans[&root].entries, &shared.kept[&root]);
+        let facts = shared.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = vec![vec![None; entries.len()]; kept.stages.len()];
+        let mut missing = Vec::new();
+        let keys = (0..entries.len()).map(|position| {
+            let (sample, category) = (entries.sample(position), entries.category(position));
+            if unopened.contains(sample) {
+                return None;
+            }
+            let Some(content) = content_of(entries, position, &facts) else {
+                missing.push(position);
+                return None;
+            };
+            let key = RowKey::of(sample, category, content.as_bytes());
+            let mut is_missing = false;
+            for (number, places) in places.iter_mut().enumerate() {
+                match kept.state(number, &key, stores) {
+                    State::Made(place) => places[position] = Some(place),
+                    State::Refused(_) => {}
+                    State::Missing => is_missing = true,
+                }
+            }
+            if is_missing {
+                missing.push(position);
+            }
+            Some((content, key))
+        });
+        let keys = keys.collect();
+        match missing.first() {
+            None => Ok(Self { keys, places }),
+            Some(_) if shared.stop.is_requested() => {
+                let (made, samples) = (entries.len() - missing.len(), entries.len());
+                Err(EngineFault::Stopped { made, samples })
+            }
+            Some(&first) => {
+                let message =
+                    format!("{} samples have no row: {}", missing.len(), entries.sample(first));
+                Err(EngineFault::Bug(message))
+            }
+        }
+    }
+
+    /// Counts rows and gathers refusals of the streaming stages.
+    fn count(
+        &self,
+        shared: &Shared,
+        root: usize,
+        stores: &Stores<'_>,
+        made: &Made,
+        report: &mut Report,
+    ) {
+        let graph = &shared.graph;
+        let unopened = self.keys.iter().filter(|key| key.is_none()).count() as u64;
+        let mut before = vec![0; graph.nodes.len()];
+        let mut at = vec![0; graph.nodes.len()];
+        at[root] = unopened;
+        for (_, key) in self.keys.iter().flatten() {
+            let refusals =
+                stores.iter().filter_map(|(&stage, store)| Some((stage, store.refusal(key)?)));
+            let refusals: Vec<(usize, &Refusal)> = refusals.collect();
+            if refusals.is_empty() {
+                continue;
+            }
+            for stage in stores.keys() {
+                let upstream = graph.upstream(*stage);
+                let refuses = |(by, _): &(usize, &Refusal)| by != stage && upstream.contains(by);
+                if refusals.iter().any(refuses) {
+                    before[*stage] += 1;
+                } else if refusals.iter().any(|(by, _)| by == stage) {
+                    at[*stage] += 1;
+                }
+            }
+            report.refusals.extend(refusals.into_iter().map(|(stage, refusal)| Refusal {
+                stage: graph.nodes[stage].id.clone(),
+                ..refusal.clone()
+            }));
+        }
+        for &stage in stores.keys() {
+            let lost = if stage == root { 0 } else { before[stage] + unopened };
+            let rows_in = self.keys.len() as u64 - lost;
+            let rows_out = rows_in - at[stage];
+            let live = made.stages[stage];
+            let reused = rows_out.saturating_sub(live.rows_out - live.reused);
+            let refused = at[stage];
+            report.stages[stage] =
+                StageCount { rows_in, rows_out, refused, reused, nanos: live.nanos };
+        }
+    }
+
+    /// The samples that have a row from every input of a sink.
+    fn arrived(&self, shared: &Shared, sink: usize) -> Arrived<'_> {
+        let kept = &shared.kept[&shared.graph.root(sink)];
+        let inputs = shared.graph.streaming_inputs(sink);
+        let numbers = inputs.iter().filter_map(|input| kept.stages.iter().position(|s| s == input));
+        let numbers: Vec<usize> = numbers.collect();
+        let is_there = |position: &u32| {
+            numbers.iter().all(|&number| self.places[number][*position as usize].is_some())
+        };
+        let positions = (0..self.keys.len() as u32).filter(is_there).collect();
+        Arrived { settled: self, numbers, positions }
+    }
+}
+
+/// The samples of a data set.
+struct Arrived<'a> {
+    settled: &'a Settled,
+    /// The kept stages that the sink reads.
+    numbers: Vec<usize>,
+    /// Positions of the samples, ascending.
+    positions: Vec<u32>,
+}
+
+impl Arrived<'_> {
+    /// What the data set is made of.
+    fn rows<'s>(
+        &self,
+        shared: &Shared,
+        sink: usize,
+        stores: &'s Stores<'_>,
+        late: &BTreeMap<usize, Late>,
+    ) -> Result<Rows<'s>, MachineFault> {
+        let (graph, root) = (&shared.graph, shared.graph.root(sink));
+        let internal = |e: BatchError| MachineFault::new(e.to_string());
+        let kept = &shared.kept[&root];
+        let places = |number: &usize| {
+            let of_stage = &self.settled.places[*number];
+            self.positions.iter().filter_map(|p| of_stage[*p as usize]).collect::<Vec<Place>>()
+        };
+        let mut additions: Option<Batch> = None;
+        for from in &graph.nodes[sink].from {
+            let Some(late) = late.get(from) else { continue };
+            let said = late.of(&self.positions);
+            additions = Some(match additions {
+                None => said,
+                Some(before) => before.beside(&said).map_err(internal)?,
+            });
+        }
+        let row_keys = self.positions.iter().filter_map(|p| self.settled.keys[*p as usize]);
+        Ok(Rows {
+            inputs: self.numbers.iter().map(|n| &*stores[&kept.stages[*n]]).collect(),
+            places: self.numbers.iter().map(places).collect(),
+            row_keys: row_keys.map(|(_, key)| key).collect(),
+            additions,
+        })
+    }
+}
+
+/// What a keyed stage said, without the key columns.
+struct Late {
+    positions: Vec<u32>,
+    additions: Batch,
+}
+
+impl Late {
+    /// What it said of these samples, all of which it was told of.
+    fn of(&self, positions: &[u32]) -> Batch {
+        if self.positions == positions {
+            return self.additions.clone();
+        }
+        let rows = positions.iter().filter_map(|p| self.positions.binary_search(p).ok());
+        self.additions.gather(&rows.collect::<Vec<_>>())
+    }
+}
+
+/// Lets every keyed stage speak of the samples that arrive at a sink that reads it.
+fn say_late(
+    shared: &Shared,
+    settled: &BTreeMap<usize, Settled>,
+    report: &mut Report,
+) -> Result<BTreeMap<usize, Late>, EngineFault> {
+    let graph = &shared.graph;
+    let mut late = BTreeMap::new();
+    for stage in graph.positions(|stage| matches!(stage, Stage::Keyed(_))) {
+        let Stage::Keyed(keyed) = &graph.nodes[stage].stage else { continue };
+        let begun = Instant::now();
+        let (root, id) = (graph.root(stage), &graph.nodes[stage].id);
+        let readers = graph.sinks().into_iter().filter(|s| graph.nodes[*s].from.contains(&stage));
+        let told = readers.flat_map(|sink| settled[&root].arrived(shared, sink).positions);
+        let positions: Vec<u32> = told.collect::<BTreeSet<u32>>().into_iter().collect();
+        let fault = |message: String| EngineFault::Keys { stage: id.clone(), message };
+        let keys = key_batch(shared, root, &settled[&root], &positions);
+        let keys = keys.map_err(|e| fault(e.to_string()))?;
+        let said = guarded(|| keyed.assign(&keys));
+        let said = said.map_err(|panic| fault(format!("it panicked: {panic}")))?;
+        let said = said.map_err(|refusal| fault(refusal.message))?;
+        let columns = said.schema().columns().iter().map(|column| column.name.as_str());
+        let added: Vec<&str> = columns.filter(|name| !tables::KEY.contains(name)).collect();
+        let additions = said.project(&added).map_err(|e| fault(e.to_string()))?;
+        let rows = positions.len() as u64;
+        if additions.rows() as u64 != rows {
+            return Err(fault(format!("it said {} rows of {rows} samples", additions.rows())));
+        }
+        let nanos = nanos(begun.elapsed());
+        report.stages[stage] =
+            StageCount { rows_in: rows, rows_out: rows, nanos, ..StageCount::default() };
+        shared.counters.add(stage, report.stages[stage]);
+        late.insert(stage, Late { positions, additions });
+    }
+    Ok(late)
+}
+
+/// The key columns of these samples, under the schema [`tables::key`].
+fn key_batch(
+    shared: &Shared,
+    root: usize,
+    settled: &Settled,
+    positions: &[u32],
+) -> Result<Batch, BatchError> {
+    let entries = &shared.scans[&root].entries;
+    let contents = positions.iter().filter_map(|p| settled.keys[*p as usize]);
+    let values = vec![
+        Values::utf8(positions.iter().map(|p| entries.sample(*p as usize))),
+        Values::utf8(positions.iter().map(|p| entries.category(*p as usize))),
+        Values::fixed_binary(ContentHash::LEN, contents.map(|(content, _)| *content.as_bytes())),
+    ];
+    Batch::new(tables::key(), values)
+}

@@ -1,0 +1,164 @@
+//! `Store`: the folder of the store, and this process's place in it.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use voxflow_contract::MachineFault;
+
+use super::facts::Facts;
+use super::files::KeptFiles;
+use super::stage::{StageFacts, StageStore};
+
+/// The store of a home, open for as long as this lives.
+#[derive(Clone)]
+pub(crate) struct Store {
+    root: PathBuf,
+    place: Arc<Workplace>,
+}
+
+/// Where a process writes what is not yet whole: a folder of its own, locked while the process lives.
+pub(crate) struct Workplace {
+    folder: PathBuf,
+    next: AtomicU64,
+    /// Holds the lock of `folder`.
+    _own: File,
+    /// Holds the shared lock of the store.
+    _shared: File,
+}
+
+impl Store {
+    /// Opens the store below `home`, and makes it if there is none. Waits while another process
+    /// tidies it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn open(home: &Path) -> Result<Self, MachineFault> {
+        let root = home.join("store");
+        let tmp = root.join("tmp");
+        fs::create_dir_all(&tmp).map_err(|e| MachineFault::io("create", &tmp, e))?;
+        let shared = open_lock(&root.join("lock"))?;
+        shared.lock_shared().map_err(|e| MachineFault::io("lock", &root.join("lock"), e))?;
+        remove_dead(&tmp)?;
+        let place = Arc::new(Workplace::new(&tmp, shared)?);
+        Ok(Self { root, place })
+    }
+
+    /// What the store has of a stage.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn stage(&self, facts: StageFacts) -> Result<StageStore, MachineFault> {
+        StageStore::open(&self.root.join("rows"), facts, Arc::clone(&self.place))
+    }
+
+    /// What the store knows of the samples of a source.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn facts(&self, source_fingerprint: &str) -> Result<Facts, MachineFault> {
+        let folder = self.root.join("facts").join(short(source_fingerprint));
+        Facts::open(folder, Arc::clone(&self.place))
+    }
+
+    /// Files of data sets.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn files(&self) -> Result<KeptFiles, MachineFault> {
+        KeptFiles::open(self.root.join("files"), Arc::clone(&self.place))
+    }
+}
+
+/// A fingerprint as the name of a file: half of it is more than enough to tell all apart.
+pub(crate) fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..32).unwrap_or(fingerprint)
+}
+
+impl Workplace {
+    fn new(tmp: &Path, shared: File) -> Result<Self, MachineFault> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let folder = tmp.join(format!("{}-{number}", std::process::id()));
+            match fs::create_dir(&folder) {
+                Ok(()) => {}
+                // Of a dead process whose number this one was given; or of another machine.
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(MachineFault::io("create", &folder, e)),
+            }
+            let own = open_lock(&folder.join("lock"))?;
+            own.lock().map_err(|e| MachineFault::io("lock", &folder, e))?;
+            return Ok(Self { folder, next: AtomicU64::new(0), _own: own, _shared: shared });
+        }
+    }
+
+    /// A path that nobody else uses.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// Puts a file of these bytes at `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), MachineFault> {
+        let beside = self.path();
+        let write = || {
+            let mut file = File::create_new(&beside)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|e| MachineFault::io("write", &beside, e))?;
+        self.publish(&beside, path)
+    }
+
+    /// Moves a synced file of this folder to its place.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn publish(&self, beside: &Path, path: &Path) -> Result<(), MachineFault> {
+        fs::rename(beside, path).map_err(|e| MachineFault::io("rename to", path, e))
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        // A leftover is removed by the next process.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File, MachineFault> {
+    let mut options = File::options();
+    let opened = options.create(true).truncate(false).write(true).read(true).open(path);
+    opened.map_err(|e| MachineFault::io("open", path, e))
+}
+
+/// Removes the folders of processes that are no more: nobody holds their locks.
+fn remove_dead(tmp: &Path) -> Result<(), MachineFault> {
+    for entry in fs::read_dir(tmp).map_err(|e| MachineFault::io("list", tmp, e))? {
+        let folder = entry.map_err(|e| MachineFault::io("list", tmp, e))?.path();
+        // A folder without a lock is being made right now, or is all but removed.
+        let Ok(lock) = File::open(folder.join("lock")) else { continue };
+        if lock.try_lock().is_ok() {
+            // Another process may be faster.
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), MachineFault> {
+    if cfg!(windows) {
+        return Ok(());
+    }
+    let synced = File::open(folder).and_then(|handle| handle.sync_all());
+    synced.map_err(|e| MachineFault::io("sync", folder, e))
+}

@@ -1,0 +1,54 @@
+//! `RowKey`: what a sample's rows are kept under.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+use voxflow_contract::ContentHash;
+
+/// The first 128 bits of a BLAKE3 hash over a sample's id, class and content: what an operator may
+/// look at of a sample that it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RowKey(pub(crate) [u8; RowKey::LEN]);
+
+impl RowKey {
+    /// Bytes of a key.
+    pub(crate) const LEN: usize = 16;
+
+    /// The key of a sample.
+    pub(crate) fn of(sample: &str, category: &str, content: &[u8; ContentHash::LEN]) -> Self {
+        Self(hash_of(&[sample.as_bytes(), category.as_bytes(), content]))
+    }
+}
+
+/// The first 128 bits of the BLAKE3 hash of several texts, each with its length.
+pub(crate) fn hash_of(texts: &[&[u8]]) -> [u8; RowKey::LEN] {
+    let mut hasher = blake3::Hasher::new();
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
+    let mut hash = [0; RowKey::LEN];
+    hash.copy_from_slice(&hasher.finalize().as_bytes()[..RowKey::LEN]);
+    hash
+}
+
+/// A hasher for keys that are hashes already.
+#[derive(Default)]
+pub(crate) struct Unhashed(u64);
+
+/// For maps whose keys are hashes.
+pub(crate) type ByHash = BuildHasherDefault<Unhashed>;
+
+impl Hasher for Unhashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// The length that arrays announce: all keys are of one.
+    fn write_usize(&mut self, _: usize) {}
+}

@@ -1,0 +1,40 @@
+//! The store: rows that were made once, for every run that needs the same.
+//!
+//! ```text
+//! HOME/store/
+//!   lock                       held, shared, by whoever uses the store; alone by who tidies it
+//!   rows/<stage>/stage.json    which stage this is: kind, version, parameters, what it reads from
+//!   rows/<stage>/<shard>.parquet  rows of many samples, about 64 MiB
+//!   rows/<stage>/<shard>.shard    their keys and the hashes of the file; refusals. Without it the
+//!                                 other file does not count
+//!   facts/<source>/*.facts     the content hash of each sample at the stamp it had
+//!   files/<file>               files of data sets, by what is in them
+//!   tmp/<process>/             what a process is writing
+//! ```
+//!
+//! A row is kept under the fingerprint of its stage, which changes with the stage's kind, version,
+//! parameters and everything upstream, and under the key of its sample, which changes with its id,
+//! class and content. So what is found is what would be made again, whichever pipeline made it.
+//!
+//! Everything is written in `tmp`, synced, and renamed to its place; nothing is ever changed there.
+//! What a process that was killed left in `tmp` is removed by the next one.
+
+mod facts;
+mod files;
+mod home;
+mod key;
+mod place;
+mod read;
+mod shard;
+mod stage;
+mod write;
+
+pub(crate) use facts::Facts;
+pub(crate) use files::KeptFiles;
+pub(crate) use home::Store;
+pub(crate) use key::{RowKey, hash_of};
+pub(crate) use place::Place;
+pub(crate) use read::RowReader;
+pub use stage::StageFacts;
+pub(crate) use stage::StageStore;
+pub(crate) use write::{StageWriter, keys_of};
