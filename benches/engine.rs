@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use voxflow::engine::{Counters, Graph, Node, Options, StageFacts, Stop, run, scan_sources};
 use voxflow_contract::{
@@ -86,6 +86,7 @@ impl Sink for Nowhere {
 
 fn graph(rows: usize, stages: usize) -> Graph {
     let node = |id: String, stage: Stage, from: Vec<usize>| Node {
+        fingerprint: id.clone(),
         facts: StageFacts {
             fingerprint: blake3::hash(id.as_bytes()).to_hex().to_string(),
             kind: id.clone(),
@@ -116,6 +117,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
     let options = Options {
         workers,
         memory_bytes: 1 << 30,
+        commit_every: Duration::from_secs(5),
         home: folder.path().to_owned(),
         run: "run".to_owned(),
         resume: false,

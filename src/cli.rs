@@ -178,6 +178,10 @@ pub struct RunArgs {
     /// Bytes of rows that may be in flight at once, such as 512MiB or 2G
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
     pub memory: u64,
+    /// Make rows durable after so many seconds at most; what is younger is made again after a crash
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=3600))]
+    pub commit_every: u16,
     /// Go on with the latest run of this pipeline, or with the run named
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
     pub resume: Option<Option<String>>,

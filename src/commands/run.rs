@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use voxflow_contract::{Batch, BatchError};
@@ -49,6 +49,7 @@ pub fn run(args: &RunArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let options = Options {
         workers: workers(args),
         memory_bytes: args.memory,
+        commit_every: Duration::from_secs(args.commit_every.into()),
         home: global.home.clone(),
         run: run.clone(),
         resume: args.resume.is_some(),
@@ -86,6 +87,7 @@ pub fn graph_of(plan: &Plan) -> Graph {
         kind: stage.kind.name().to_owned(),
         stage: stage.stage.clone(),
         from: stage.from.clone(),
+        fingerprint: stage.fingerprint.clone(),
         facts: facts_of(plan, stage),
     };
     Graph { nodes: plan.stages.iter().map(node).collect() }
@@ -93,12 +95,12 @@ pub fn graph_of(plan: &Plan) -> Graph {
 
 fn facts_of(plan: &Plan, stage: &PlannedStage) -> StageFacts {
     StageFacts {
-        fingerprint: stage.fingerprint.clone(),
+        fingerprint: stage.rows_fingerprint.clone(),
         kind: stage.kind.name().to_owned(),
         version: stage.kind.version(),
         parameters: stage.params.0.clone(),
         seed: plan.seed,
-        inputs: stage.from.iter().map(|&from| plan.stages[from].fingerprint.clone()).collect(),
+        inputs: stage.from.iter().map(|&i| plan.stages[i].rows_fingerprint.clone()).collect(),
     }
 }
 

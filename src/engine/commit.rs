@@ -117,15 +117,14 @@ impl Settled {
         let mut places = vec![vec![None; entries.len()]; kept.stages.len()];
         let mut missing = Vec::new();
         let keys = (0..entries.len()).map(|position| {
-            let (sample, category) = (entries.sample(position), entries.category(position));
-            if unopened.contains(sample) {
+            if unopened.contains(entries.sample(position)) {
                 return None;
             }
             let Some(content) = content_of(entries, position, &facts) else {
                 missing.push(position);
                 return None;
             };
-            let key = RowKey::of(sample, category, content.as_bytes());
+            let key = entries.key(position, &content);
             let mut is_missing = false;
             for (number, places) in places.iter_mut().enumerate() {
                 match kept.state(number, &key, stores) {

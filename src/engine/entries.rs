@@ -1,6 +1,8 @@
 //! Entries: the samples of a scan in few bytes each, since there may be millions.
 
-use voxflow_contract::{Entry, SampleId};
+use voxflow_contract::{Batch, BatchError, ContentHash, Entry, SampleId};
+
+use crate::store::RowKey;
 
 /// Samples in the order of their ids. Their text lies in one string; a class or stamp that is that
 /// of the sample before, and an id that its path begins with, lie there once.
@@ -66,6 +68,31 @@ impl Entries {
     /// What changes when the sample at a position changes.
     pub(crate) fn stamp(&self, position: usize) -> &str {
         self.of(self.rows[position].stamp)
+    }
+
+    /// What the rows of the sample at a position are kept under when its content is this.
+    pub(crate) fn key(&self, position: usize, content: &ContentHash) -> RowKey {
+        let path = self.rows[position].path.map_or("", |path| self.of(path));
+        RowKey::of(self.sample(position), self.category(position), path, content)
+    }
+
+    /// What rows of these samples are kept under.
+    ///
+    /// # Errors
+    /// When a key column is missing, or a sample is not among these.
+    pub(crate) fn keys_of(&self, rows: &Batch) -> Result<Vec<RowKey>, String> {
+        let no_column = |e: BatchError| e.to_string();
+        let samples = rows.utf8("sample").map_err(no_column)?;
+        let contents = rows.fixed_binary("content").map_err(no_column)?;
+        let key = |row: usize| {
+            let mut content = [0; ContentHash::LEN];
+            content.copy_from_slice(contents.value(row));
+            let position = self.position(samples.value(row));
+            let position = position
+                .ok_or_else(|| format!("no source lists sample `{}`", samples.value(row)))?;
+            Ok(self.key(position, &ContentHash::from_bytes(content)))
+        };
+        (0..rows.rows()).map(key).collect()
     }
 
     /// Size of the sample at a position.

@@ -15,6 +15,8 @@ pub struct Node {
     pub stage: Stage,
     /// Stages it reads from, by position.
     pub from: Vec<usize>,
+    /// Changes when the stage, its parameters or anything upstream changes.
+    pub fingerprint: String,
     /// What its rows depend on, and the fingerprint of all that.
     pub facts: StageFacts,
 }

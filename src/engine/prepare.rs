@@ -18,7 +18,6 @@ use super::packet::{Packet, Refused};
 use super::shared::Shared;
 use super::stage_operator::{Packets, Port, StageSpec, refusals, stage_operator};
 use super::work::{KeepWork, OperatorWork, open_part};
-use crate::store::{RowKey, keys_of};
 
 /// Builds the dataflow on one worker. Every worker builds the same.
 pub(crate) fn build(worker: &mut Worker, shared: &Arc<Shared>) {
@@ -46,7 +45,8 @@ pub(crate) fn build(worker: &mut Worker, shared: &Arc<Shared>) {
         for (&root, kept) in &shared.kept {
             for &stage in &kept.stages {
                 let writer = Arc::clone(&shared.writers[&stage]);
-                let (work, serves) = (Arc::new(KeepWork(writer)), kept.only(stage));
+                let (scans, serves) = (Arc::clone(&shared.scans), kept.only(stage));
+                let work = Arc::new(KeepWork { writer, scans, root });
                 let spec = StageSpec { stage, root, work, serves, is_counted: false };
                 let (_, none) = stage_operator(scope, spec, vec![rows[&stage].clone()], shared);
                 refused.push(none);
@@ -172,15 +172,15 @@ fn read_part(
     shared.counters.add(root, count);
     let unknown = |_: &str| None;
     let refused = refusals(root, root, shared, worked.refused, unknown, begun.elapsed());
-    let missing = keys_of(&worked.rows).and_then(|keys| {
-        shared.learn(root, &worked.rows)?;
+    let missing = shared.scans[&root].entries.keys_of(&worked.rows).and_then(|keys| {
+        shared.learn(root, &worked.rows).map_err(|e| e.to_string())?;
         Ok(shared.missing(root, &keys))
     });
     match missing {
         Ok(missing) if missing.len() == worked.rows.rows() => (worked.rows, refused),
         Ok(missing) => (worked.rows.gather(&missing), refused),
         Err(error) => {
-            shared.fail(EngineFault::Bug(error.to_string()));
+            shared.fail(EngineFault::Bug(error));
             (worked.rows, refused)
         }
     }
@@ -214,15 +214,5 @@ fn keep_refusal(shared: &Shared, Refused { stage, key, refusal }: Refused) {
     let kept: Result<(), _> = shared.writers[&stage].refuse(vec![(key, refusal)]);
     if let Err(fault) = kept {
         shared.fail(EngineFault::machine(&shared.graph.nodes[stage].id, fault));
-    }
-}
-
-/// Keys by sample, for those of a batch.
-pub(crate) fn keys_by_sample(rows: &Batch) -> BTreeMap<String, RowKey> {
-    let samples = rows.utf8("sample").map(|samples| samples.values_iter().map(str::to_owned));
-    match (samples, keys_of(rows)) {
-        (Ok(samples), Ok(keys)) => samples.zip(keys).collect(),
-        // Rows without keys were refused as a whole already.
-        _ => BTreeMap::new(),
     }
 }

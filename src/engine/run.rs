@@ -44,6 +44,8 @@ pub struct Options {
     pub workers: usize,
     /// Bytes of rows in flight at most.
     pub memory_bytes: u64,
+    /// After which time rows that were made are made durable.
+    pub commit_every: Duration,
     /// Folder that holds the store and all runs.
     pub home: PathBuf,
     /// Name of this run's folder; in a cluster the first process's name counts.
@@ -180,7 +182,7 @@ impl Process {
     }
 
     fn digest(&self) -> String {
-        let nodes = self.graph.nodes.iter().map(|node| node.facts.fingerprint.as_str());
+        let nodes = self.graph.nodes.iter().map(|node| node.fingerprint.as_str());
         let scans = self.scans.values().map(|scan| scan.digest.as_str());
         let all: Vec<&str> = nodes.chain(scans).collect();
         blake3::hash(all.join("/").as_bytes()).to_hex().to_string()
@@ -220,13 +222,13 @@ impl Process {
         {
             let opened = store.stage(node.facts.clone());
             let opened = opened.map_err(|fault| EngineFault::machine(&node.id, fault))?;
-            writers.insert(stage, Arc::new(StageWriter::new(&opened)));
+            writers.insert(stage, Arc::new(StageWriter::new(&opened, options.commit_every)));
             stores.insert(stage, RwLock::new(opened));
         }
         let (mut facts, mut kept) = (BTreeMap::new(), BTreeMap::new());
         for &root in self.scans.keys() {
             let node = &graph.nodes[root];
-            let known = store.facts(&node.facts.fingerprint);
+            let known = store.facts(&node.fingerprint);
             let known = known.map_err(|fault| EngineFault::machine(&node.id, fault))?;
             facts.insert(root, Mutex::new(known));
             kept.insert(root, Kept::new(graph, root));

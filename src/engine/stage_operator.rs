@@ -19,9 +19,8 @@ use voxflow_contract::{Batch, MachineFault, Refusal};
 use super::counters::{StageCount, nanos};
 use super::fault::EngineFault;
 use super::inbox::Inbox;
-use super::join::join;
+use super::join::{join, samples_of};
 use super::packet::{Packet, Refused};
-use super::prepare::keys_by_sample;
 use super::shared::Shared;
 use super::work::{RefusedRow, Work, Worked};
 use super::work_list::Needs;
@@ -223,8 +222,13 @@ fn work_on(spec: &StageSpec, shared: &Shared, part: u64, packets: Vec<Held>) -> 
             if spec.is_counted {
                 shared.counters.add(spec.stage, count);
             }
-            let keys = if refused.is_empty() { BTreeMap::new() } else { keys_by_sample(&rows_in) };
-            let key = |sample: &str| keys.get(sample).copied();
+            let entries = &shared.scans[&spec.root].entries;
+            let keys = if refused.is_empty() { None } else { entries.keys_of(&rows_in).ok() };
+            let samples = samples_of(&rows_in).unwrap_or_default();
+            let key = |sample: &str| {
+                let row = samples.iter().position(|known| *known == sample)?;
+                keys.as_ref()?.get(row).copied()
+            };
             let elapsed = begun.elapsed();
             let refused = refusals(spec.stage, spec.root, shared, refused, key, elapsed);
             Some(Finished { part, rows: Packet::rows(part, rows, permit), refused })

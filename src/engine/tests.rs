@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use voxflow_contract::{
     Batch, Column, ColumnType, Entry, Fault, Keyed, MachineFault, Operator, PlannedFile, Refusals,
@@ -164,7 +165,14 @@ fn node(id: &str, stage: Stage, from: &[usize]) -> Node {
         seed: 0,
         inputs: Vec::new(),
     };
-    Node { id: id.to_owned(), kind: id.to_owned(), stage, from: from.to_vec(), facts }
+    Node {
+        id: id.to_owned(),
+        kind: id.to_owned(),
+        stage,
+        from: from.to_vec(),
+        fingerprint: id.to_owned(),
+        facts,
+    }
 }
 
 fn add(column: &'static str, panics: &'static str, refuses: &'static str, heavy: bool) -> Stage {
@@ -200,6 +208,7 @@ fn go_with(
     let options = Options {
         workers,
         memory_bytes: 16 << 20,
+        commit_every: Duration::from_secs(5),
         home: folder.to_owned(),
         run: "one".to_owned(),
         resume: false,

@@ -1,5 +1,6 @@
 //! Work: what a stage does to the batch of one part, and how it is kept from doing harm.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use voxflow_contract::{
@@ -8,6 +9,7 @@ use voxflow_contract::{
 
 use super::guard::guarded;
 use super::join::samples_of;
+use super::scan::Scan;
 use crate::store::StageWriter;
 
 /// A row that was refused: its sample, why, and at which attempt.
@@ -52,11 +54,17 @@ impl Work for OperatorWork {
 }
 
 /// Leaves rows to the store; nothing goes on.
-pub(crate) struct KeepWork(pub(crate) Arc<StageWriter>);
+pub(crate) struct KeepWork {
+    pub(crate) writer: Arc<StageWriter>,
+    pub(crate) scans: Arc<BTreeMap<usize, Scan>>,
+    /// The source that listed the samples.
+    pub(crate) root: usize,
+}
 
 impl Work for KeepWork {
     fn run(&self, rows: Batch) -> Result<Worked, MachineFault> {
-        self.0.append(&rows)?;
+        let keys = self.scans[&self.root].entries.keys_of(&rows);
+        self.writer.append(&rows, keys.map_err(MachineFault::new)?)?;
         Ok(Worked { rows: self.nothing(), refused: Vec::new() })
     }
 

@@ -164,8 +164,7 @@ impl WorkList {
 
 /// What the rows of the sample at a position are kept under, if its content is known.
 pub(crate) fn key_of(entries: &Entries, position: usize, facts: &Facts) -> Option<RowKey> {
-    let content = content_of(entries, position, facts)?;
-    Some(RowKey::of(entries.sample(position), entries.category(position), content.as_bytes()))
+    Some(entries.key(position, &content_of(entries, position, facts)?))
 }
 
 /// The content of the sample at a position, if it is known.

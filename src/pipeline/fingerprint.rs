@@ -17,6 +17,16 @@ pub fn stage(kind: &dyn Kind, params: &Value, seed: u64, inputs: &[&str]) -> Str
     of_parts(&parts)
 }
 
+/// What the rows of a stage depend on beside the samples themselves: as [`stage`], but of a source
+/// only the kind and its version. Which samples it lists, and from where, is said by the samples: their
+/// ids, classes, paths and contents.
+pub fn rows(kind: &dyn Kind, params: &Value, seed: u64, inputs: &[&str]) -> String {
+    if !inputs.is_empty() {
+        return stage(kind, params, seed, inputs);
+    }
+    of_parts(&["voxflow source 1", kind.name(), &kind.version().to_string()])
+}
+
 /// The hash of several texts, each with its length, in hexadecimal.
 pub fn of_parts<T: AsRef<str>>(parts: &[T]) -> String {
     let mut hasher = blake3::Hasher::new();

@@ -56,8 +56,10 @@ pub struct PlannedStage {
     /// Schema of the rows it gives; of a sink, of the rows it writes, with what keyed stages say of
     /// them; `None` for tasks.
     pub schema: Option<Schema>,
-    /// Changes whenever the same data would give other rows.
+    /// Changes whenever the same data would give other rows, or other data is read.
     pub fingerprint: String,
+    /// Changes whenever the same samples would give other rows, wherever they are read from.
+    pub rows_fingerprint: String,
 }
 
 impl Plan {
@@ -389,6 +391,8 @@ fn assemble(
         let inputs: Vec<&str> = from.iter().map(|&i| stages[i].fingerprint.as_str()).collect();
         let params = Value::Object(resolved.values.clone());
         let fingerprint = fingerprint::stage(kind, &params, seed, &inputs);
+        let inputs: Vec<&str> = from.iter().map(|&i| stages[i].rows_fingerprint.as_str()).collect();
+        let rows_fingerprint = fingerprint::rows(kind, &params, seed, &inputs);
         stages.push(PlannedStage {
             id: spec.stages[position].id.clone(),
             kind,
@@ -397,6 +401,7 @@ fn assemble(
             stage,
             schema: draft.schema,
             fingerprint,
+            rows_fingerprint,
         });
     }
     Some(stages)
@@ -464,6 +469,18 @@ from = [\"voxelize\", \"split\"]
         let (a, b) = (prints(&["root=/d"]), prints(&["root=/d", "voxelize.resolution=32"]));
         assert_eq!(a[..3], b[..3]);
         assert!(a[3..].iter().zip(&b[3..]).all(|(a, b)| a != b));
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_where_samples_are_read_from() {
+        let prints = |set: &[&str]| -> Vec<(String, String)> {
+            let plan = load(GOOD, set).unwrap_or_else(|e| panic!("{e:?}"));
+            plan.stages.into_iter().map(|s| (s.fingerprint, s.rows_fingerprint)).collect()
+        };
+        let (a, b) = (prints(&["root=/d"]), prints(&["root=/e"]));
+        assert!(a.iter().zip(&b).all(|(a, b)| a.0 != b.0 && a.1 == b.1));
+        let c = prints(&["root=/e", "voxelize.resolution=32"]);
+        assert!(b[3..].iter().zip(&c[3..]).all(|(b, c)| b.1 != c.1));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use voxflow_contract::ContentHash;
 
-/// The first 128 bits of a BLAKE3 hash over a sample's id, class and content: what an operator may
-/// look at of a sample that it is given.
+/// The first 128 bits of a BLAKE3 hash over a sample's id, class, path and content: all that an
+/// operator may look at of a sample that it is given. The path tells a format by its extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RowKey(pub(crate) [u8; RowKey::LEN]);
 
@@ -14,8 +14,9 @@ impl RowKey {
     pub(crate) const LEN: usize = 16;
 
     /// The key of a sample.
-    pub(crate) fn of(sample: &str, category: &str, content: &[u8; ContentHash::LEN]) -> Self {
-        Self(hash_of(&[sample.as_bytes(), category.as_bytes(), content]))
+    pub(crate) fn of(sample: &str, category: &str, path: &str, content: &ContentHash) -> Self {
+        let texts = [sample.as_bytes(), category.as_bytes(), path.as_bytes(), content.as_bytes()];
+        Self(hash_of(&texts))
     }
 }
 

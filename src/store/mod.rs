@@ -37,4 +37,4 @@ pub(crate) use place::Place;
 pub(crate) use read::RowReader;
 pub use stage::StageFacts;
 pub(crate) use stage::StageStore;
-pub(crate) use write::{StageWriter, keys_of};
+pub(crate) use write::StageWriter;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use voxflow_contract::{Batch, BatchError, MachineFault, Refusal};
+use voxflow_contract::{Batch, MachineFault, Refusal};
 use voxflow_formats::FormatError;
 use voxflow_formats::parquet::{HashingWriter, ParquetWriter, WriteOptions};
 
@@ -14,10 +14,8 @@ use super::key::RowKey;
 use super::shard::Shard;
 use super::stage::StageStore;
 
-/// A shard is closed when its file has so many bytes …
+/// A shard is closed when its file has so many bytes.
 const SHARD_BYTES: u64 = 64 << 20;
-/// … or when its first row has waited so long: what is in an open shard is lost with the process.
-const SHARD_AGE: Duration = Duration::from_secs(5);
 /// Bytes of rows that are made a row group: each has some kilobytes of facts in the footer, and who
 /// reads one row reads its group.
 const GROUP_BYTES: usize = 256 << 10;
@@ -25,9 +23,10 @@ const GROUP_BYTES: usize = 256 << 10;
 /// Takes rows and refusals of one stage, from any number of threads, one at a time: what follows each
 /// other among the samples then lies together, and what encoding takes is little beside making a row.
 ///
-/// Rows are safe once their shard is closed, which happens after 64 MiB or five seconds at the next
-/// call, and in [`StageWriter::finish`].
+/// Rows are safe once their shard is closed, which happens after 64 MiB, or some seconds after its
+/// first row, and in [`StageWriter::finish`]; what is in an open shard is lost with the process.
 pub(crate) struct StageWriter {
+    close_after: Duration,
     folder: PathBuf,
     place: Arc<Workplace>,
     open: Mutex<Option<OpenShard>>,
@@ -45,20 +44,19 @@ struct OpenShard {
 
 impl StageWriter {
     /// Writes to the rows of `stage`.
-    pub(crate) fn new(stage: &StageStore) -> Self {
+    pub(crate) fn new(stage: &StageStore, close_after: Duration) -> Self {
         let (folder, place) = (stage.folder().to_owned(), Arc::clone(&stage.place));
-        Self { folder, place, open: Mutex::default() }
+        Self { close_after, folder, place, open: Mutex::default() }
     }
 
-    /// Adds the rows of some samples.
+    /// Adds rows, each under its key.
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) fn append(&self, rows: &Batch) -> Result<(), MachineFault> {
+    pub(crate) fn append(&self, rows: &Batch, keys: Vec<RowKey>) -> Result<(), MachineFault> {
         if rows.is_empty() {
             return Ok(());
         }
-        let keys = keys_of(rows).map_err(|e| MachineFault::new(e.to_string()))?;
         self.with_open(|shard| shard.append(rows, keys))
     }
 
@@ -99,7 +97,7 @@ impl StageWriter {
             opened: Instant::now(),
         });
         fill(&mut shard)?;
-        if shard.bytes() >= SHARD_BYTES || shard.opened.elapsed() >= SHARD_AGE {
+        if shard.bytes() >= SHARD_BYTES || shard.opened.elapsed() >= self.close_after {
             return self.close(shard);
         }
         *open = Some(shard);
@@ -154,21 +152,6 @@ impl OpenShard {
         }
         Ok(())
     }
-}
-
-/// The key of each row.
-///
-/// # Errors
-/// When a key column is missing.
-pub(crate) fn keys_of(rows: &Batch) -> Result<Vec<RowKey>, BatchError> {
-    let (samples, categories) = (rows.utf8("sample")?, rows.utf8("category")?);
-    let contents = rows.fixed_binary("content")?;
-    let key = |row: usize| {
-        let mut content = [0; voxflow_contract::ContentHash::LEN];
-        content.copy_from_slice(contents.value(row));
-        RowKey::of(samples.value(row), categories.value(row), &content)
-    };
-    Ok((0..rows.rows()).map(key).collect())
 }
 
 fn format_fault(path: &Path, error: &FormatError) -> MachineFault {
