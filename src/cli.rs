@@ -46,6 +46,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show what a pipeline would do, without doing it
     Plan(PlanArgs),
+    /// Show, check or tidy the store of rows
+    Store(StoreArgs),
     /// List what a stage can be, or show the manual of one
     Operators(OperatorsArgs),
     /// List, show or make data sets
@@ -226,6 +228,9 @@ pub struct PlanArgs {
     /// Device of every stage that has one, whatever the pipeline says
     #[arg(long, value_enum)]
     pub device: Option<Device>,
+    /// End with code 1 when there is something to make, for scripts
+    #[arg(long)]
+    pub exit_code: bool,
     /// Form of the plan on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -245,6 +250,48 @@ pub struct OperatorsArgs {
     /// Form of the list or manual on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Arguments of `store`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow store stats
+  voxflow store verify
+  voxflow store gc --dry-run")]
+pub struct StoreArgs {
+    /// What to do with the store.
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+/// What can be done with the store.
+#[derive(Debug, Clone, Subcommand)]
+pub enum StoreCommand {
+    /// Show which stages it has rows of, and what they take
+    #[command(after_help = "Examples:\n  voxflow store stats\n  voxflow store stats --format json")]
+    Stats {
+        /// Form of the list on stdout
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Read everything and compare it with its hashes; ends with code 40 when a byte has changed
+    #[command(after_help = "Examples:\n  voxflow store verify\n  voxflow store verify --set-aside")]
+    Verify {
+        /// Set damaged files aside, so that the next run makes their rows again
+        #[arg(long)]
+        set_aside: bool,
+    },
+    /// Remove what no run needs any more: rows of stages that are in no run's plan, leftovers
+    #[command(after_help = "\
+Examples:
+  voxflow store gc --dry-run
+  rm -r .voxflow/runs/quickstart-20261125-120000 && voxflow store gc")]
+    Gc {
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Arguments of `datasets`.

@@ -1,10 +1,12 @@
 //! The exit codes of the program, one by one. They are stable: scripts may test for them.
 //!
-//! Families: 0 success, 2 usage, 10–19 set-up (nothing was read yet), 20–29 the run finished but its
+//! Families: 0 success, 1 an answer that was asked for, 2 usage, 10–19 set-up (nothing was read yet), 20–29 the run finished but its
 //! data is not good enough, 30–39 the machine or a person stopped it, 40 verification, 101 a bug.
 
 /// All went well.
 pub const SUCCESS: u8 = 0;
+/// `plan --exit-code` found something to do.
+pub const WORK_LEFT: u8 = 1;
 /// The command line is wrong; clap says how.
 pub const USAGE: u8 = 2;
 /// The catalogue of data sets is wrong.

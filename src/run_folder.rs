@@ -45,6 +45,9 @@ pub(crate) struct FrozenStage {
     pub(crate) parameters: Map<String, Value>,
     /// Fingerprint.
     pub(crate) fingerprint: String,
+    /// What its rows are kept under in the store.
+    #[serde(default)]
+    pub(crate) rows_fingerprint: String,
 }
 
 impl FrozenPlan {
@@ -57,6 +60,7 @@ impl FrozenPlan {
             from: stage.from.iter().map(|&from| plan.stages[from].id.clone()).collect(),
             parameters: stage.params.0.clone(),
             fingerprint: stage.fingerprint.clone(),
+            rows_fingerprint: stage.rows_fingerprint.clone(),
         };
         Self {
             voxflow: env!("CARGO_PKG_VERSION").to_owned(),
@@ -136,6 +140,12 @@ fn latest(runs: &Path, pipeline: &str) -> Option<String> {
     let made = |folder: &PathBuf| fs::metadata(folder.join("plan.json")).ok()?.modified().ok();
     let newest = of_pipeline.max_by_key(made)?;
     Some(newest.file_name()?.to_string_lossy().into_owned())
+}
+
+/// The plans of all runs.
+pub(crate) fn plans(runs: &Path) -> Vec<FrozenPlan> {
+    let folders = fs::read_dir(runs).into_iter().flatten().flatten();
+    folders.filter_map(|folder| read_plan(&folder.path())).collect()
 }
 
 fn read_plan(folder: &Path) -> Option<FrozenPlan> {

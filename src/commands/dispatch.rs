@@ -13,7 +13,8 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
     let Cli { global, command } = cli;
     let done = match command {
         Command::Run(args) => return commands::run::run(args, global),
-        Command::Plan(args) => commands::plan::plan(args, global),
+        Command::Plan(args) => return commands::plan::plan(args, global),
+        Command::Store(args) => commands::store::store(args, global),
         Command::Operators(args) => commands::operators::operators(args),
         Command::Datasets(args) => commands::datasets::datasets(args, global),
         Command::Inspect(args) => commands::inspect::inspect(args),

@@ -10,5 +10,6 @@ pub mod plan;
 pub mod render;
 pub mod run;
 pub mod schema;
+pub mod store;
 
 pub use dispatch::dispatch;

@@ -1,56 +1,67 @@
 //! `voxflow plan`: what a pipeline would do, without doing it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use voxflow_contract::{Schema, Stage, tables};
+use voxflow_contract::{Schema, tables};
 
 use crate::cli::{Format, GlobalArgs, PlanArgs};
 use crate::commands::operators::columns_json;
+use crate::commands::run::{explain, graph_of};
+use crate::engine::{Scan, StageSurvey, scan_sources, survey};
 use crate::error::Error;
+use crate::exit_code;
 use crate::parameter_docs;
 use crate::pipeline::{Plan, PlannedStage, Settings};
 use crate::registry::Role;
 use crate::terminal;
 
-/// Prints the plan of a pipeline. Sources are scanned, after all checks; no sample is opened.
+/// Prints the plan of a pipeline. Sources are scanned, after all checks; no sample is opened. Gives the
+/// exit code.
 ///
 /// # Errors
 /// When the pipeline is wrong, or a source finds nothing.
-pub fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<(), Error> {
+pub fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let settings = Settings {
         set: args.set.clone(),
         device: args.device.map(|device| device.name().to_owned()),
         catalogue: global.catalogue.clone(),
     };
     let plan = Plan::load(&args.pipeline, &settings)?;
-    let scans = plan.stages.iter().map(scan).collect::<Result<Vec<_>, _>>()?;
+    let graph = graph_of(&plan);
+    let listed = scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
+    let scans: Vec<_> = (0..plan.stages.len()).map(|i| listed.get(&i).map(facts_of)).collect();
+    let surveys = survey(&graph, &listed, &global.home).map_err(|fault| explain(fault, ""))?;
     match args.format {
-        Format::Text => terminal::print(&text(&plan, &scans)),
-        Format::Json => terminal::print_json(&json(&plan, &scans)),
-    }
+        Format::Text => terminal::print(&text(&plan, &scans, &surveys)),
+        Format::Json => terminal::print_json(&json(&plan, &scans, &surveys)),
+    }?;
+    let is_left = surveys.values().any(|survey| survey.is_kept && survey.to_make > 0);
+    Ok(if args.exit_code && is_left { exit_code::WORK_LEFT } else { exit_code::SUCCESS })
 }
 
 /// What a scan found.
-struct Scan {
+struct ScanFacts {
     samples: u64,
     classes: u64,
     bytes: u64,
 }
 
-fn scan(stage: &PlannedStage) -> Result<Option<Scan>, Error> {
-    let Stage::Source(source) = &stage.stage else { return Ok(None) };
-    let missing = |fault| Error::DataMissing { stage: stage.id.clone(), fault };
-    let entries = source.scan().map_err(missing)?;
-    let classes: BTreeSet<&str> = entries.iter().map(|entry| entry.category.as_str()).collect();
-    Ok(Some(Scan {
+fn facts_of(scan: &Scan) -> ScanFacts {
+    let entries = &scan.entries;
+    let classes: BTreeSet<&str> = (0..entries.len()).map(|i| entries.category(i)).collect();
+    ScanFacts {
         samples: entries.len() as u64,
         classes: classes.len() as u64,
-        bytes: entries.iter().map(|entry| entry.bytes).sum(),
-    }))
+        bytes: (0..entries.len()).map(|i| entries.bytes(i)).sum(),
+    }
 }
 
-fn text(plan: &Plan, scans: &[Option<Scan>]) -> String {
+fn text(
+    plan: &Plan,
+    scans: &[Option<ScanFacts>],
+    surveys: &BTreeMap<usize, StageSurvey>,
+) -> String {
     let mut text = format!("{}: {}\n", plan.name, plan.file.display());
     if !plan.description.is_empty() {
         text += &format!("{}\n", plan.description);
@@ -69,7 +80,47 @@ fn text(plan: &Plan, scans: &[Option<Scan>]) -> String {
     for (stage, scan) in plan.stages.iter().zip(scans) {
         text += &stage_text(plan, stage, scan.as_ref());
     }
-    text + "\nThe plan is good. Nothing was read but lists of files.\n"
+    text + &survey_text(plan, surveys)
+        + "\nThe plan is good. Nothing was read but lists of files.\n"
+}
+
+/// What a run would make, of the stages whose rows are kept.
+fn survey_text(plan: &Plan, surveys: &BTreeMap<usize, StageSurvey>) -> String {
+    let mut text = "\nto do\n".to_owned();
+    let mut seconds = Some(0.0);
+    for (stage, survey) in surveys {
+        if survey.to_make > 0 {
+            seconds = seconds.zip(survey.seconds).map(|(sum, more)| sum + more);
+        }
+        if !survey.is_kept {
+            continue;
+        }
+        let number = |count: u64| terminal::thousands(count);
+        let mut line = format!("  {:<16} ", plan.stages[*stage].id);
+        if survey.to_make == 0 {
+            line += &format!("nothing: {} samples reused", number(survey.reused));
+        } else {
+            let of = survey.reused + survey.refused + survey.to_make;
+            line += &format!("{} of {} samples to make", number(survey.to_make), number(of));
+            line += &format!(" ({})", survey.reasons.join(", "));
+            if let Some(bytes) = survey.bytes {
+                line += &format!(", +{}", terminal::bytes(bytes as u64));
+            }
+        }
+        if survey.refused > 0 {
+            line += &format!(", {} known to be refused", number(survey.refused));
+        }
+        text += &format!("{line}\n");
+    }
+    let is_left = surveys.values().any(|survey| survey.to_make > 0);
+    match seconds {
+        Some(seconds) if is_left => {
+            text + &format!(
+                "  about {seconds:.1} s of work on one core, from what it took before\n"
+            )
+        }
+        _ => text,
+    }
 }
 
 /// A stage hangs below the first stage it reads from; the others stand beside it.
@@ -96,7 +147,7 @@ fn label(stage: &PlannedStage) -> String {
     if stage.id == name { name.to_owned() } else { format!("{} ({name})", stage.id) }
 }
 
-fn stage_text(plan: &Plan, stage: &PlannedStage, scan: Option<&Scan>) -> String {
+fn stage_text(plan: &Plan, stage: &PlannedStage, scan: Option<&ScanFacts>) -> String {
     let mut text = format!("\n{}\n", label(stage));
     if !stage.from.is_empty() {
         let from: Vec<_> = stage.from.iter().map(|&i| plan.stages[i].id.as_str()).collect();
@@ -144,8 +195,8 @@ fn parameters(stage: &PlannedStage) -> Vec<(String, Value, bool)> {
     all
 }
 
-fn json(plan: &Plan, scans: &[Option<Scan>]) -> Value {
-    let stages = plan.stages.iter().zip(scans).map(|(stage, scan)| {
+fn json(plan: &Plan, scans: &[Option<ScanFacts>], surveys: &BTreeMap<usize, StageSurvey>) -> Value {
+    let stages = plan.stages.iter().zip(scans).enumerate().map(|(position, (stage, scan))| {
         let from: Vec<_> = stage.from.iter().map(|&i| plan.stages[i].id.as_str()).collect();
         let parameters: serde_json::Map<_, _> =
             parameters(stage).into_iter().map(|(name, value, _)| (name, value)).collect();
@@ -162,6 +213,7 @@ fn json(plan: &Plan, scans: &[Option<Scan>]) -> Value {
             "columns": stage.schema.as_ref().map(columns_json),
             "fingerprint": stage.fingerprint,
             "scan": scan,
+            "to_do": surveys.get(&position).map(survey_json),
         })
     });
     json!({
@@ -174,5 +226,18 @@ fn json(plan: &Plan, scans: &[Option<Scan>]) -> Value {
         "text_digest": plan.text_digest,
         "fingerprint": plan.fingerprint(),
         "stages": stages.collect::<Vec<_>>(),
+    })
+}
+
+fn survey_json(survey: &StageSurvey) -> Value {
+    json!({
+        "is_kept": survey.is_kept,
+        "reused": survey.reused,
+        "refused": survey.refused,
+        "to_make": survey.to_make,
+        "new_or_changed": survey.unknown,
+        "reasons": survey.reasons,
+        "seconds": survey.seconds,
+        "bytes": survey.bytes,
     })
 }

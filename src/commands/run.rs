@@ -160,7 +160,7 @@ fn stop_on_signal() -> Result<Stop, Error> {
 }
 
 /// What stopped the engine, as the program's error.
-fn explain(fault: EngineFault, run: &str) -> Error {
+pub(crate) fn explain(fault: EngineFault, run: &str) -> Error {
     match fault {
         EngineFault::Setup { stage, fault } if run.is_empty() => {
             Error::DataMissing { stage, fault }

@@ -61,7 +61,7 @@ impl Entries {
     }
 
     /// Class of the sample at a position.
-    pub(crate) fn category(&self, position: usize) -> &str {
+    pub fn category(&self, position: usize) -> &str {
         self.of(self.rows[position].category)
     }
 
@@ -96,7 +96,7 @@ impl Entries {
     }
 
     /// Size of the sample at a position.
-    pub(crate) fn bytes(&self, position: usize) -> u64 {
+    pub fn bytes(&self, position: usize) -> u64 {
         self.rows[position].bytes
     }
 

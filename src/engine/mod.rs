@@ -25,6 +25,7 @@ mod run;
 mod scan;
 mod shared;
 mod stage_operator;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -40,5 +41,6 @@ pub use guard::install_panic_hook;
 pub use run::{Options, Report, TaskProgress, TaskReport, run};
 pub use scan::{Scan, scan_sources};
 pub use shared::Stop;
+pub use survey::{StageSurvey, survey};
 
 pub use crate::store::StageFacts;

@@ -27,7 +27,7 @@ use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
 use super::trainer::{Start, start};
 use super::work_list::{Kept, WorkList};
-use crate::store::{KeptFiles, StageWriter, Store};
+use crate::store::{Cost, KeptFiles, StageWriter, Store};
 
 /// Parts that may be in flight for each thread, whatever their size.
 const PARTS_PER_THREAD: usize = 3;
@@ -297,6 +297,16 @@ impl Process {
             for process in (0..cluster.addresses.len()).filter(|&p| p != cluster.process) {
                 let other = Made::read(&opened.folder, process);
                 made.add(other.map_err(|fault| EngineFault::machine("cluster", fault))?);
+            }
+        }
+        for (&stage, store) in &opened.shared.stores {
+            let count = made.stages[stage];
+            let cost =
+                Cost { rows: count.rows_in.saturating_sub(count.reused), nanos: count.nanos };
+            if cost.rows > 0 {
+                let store = store.read().unwrap_or_else(PoisonError::into_inner);
+                let added = store.add_cost(cost);
+                added.map_err(|f| EngineFault::machine(&self.graph.nodes[stage].id, f))?;
             }
         }
         let report = commit::commit(&opened.shared, &opened.files, &opened.folder, &made)?;

@@ -86,7 +86,7 @@ impl Kept {
 
     /// What the store has of a sample at kept stage number `number`.
     pub(crate) fn state(&self, number: usize, key: &RowKey, stores: &Stores<'_>) -> State {
-        if let Some(place) = stores[&self.stages[number]].place(key) {
+        if let Some(place) = stores.get(&self.stages[number]).and_then(|store| store.place(key)) {
             return State::Made(place);
         }
         let refuses =

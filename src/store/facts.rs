@@ -115,7 +115,7 @@ fn fact_key(sample: &str, stamp: &str) -> RowKey {
     RowKey(hash_of(&[sample.as_bytes(), stamp.as_bytes()]))
 }
 
-fn read(path: &Path) -> Option<Vec<(RowKey, ContentHash)>> {
+pub(super) fn read(path: &Path) -> Option<Vec<(RowKey, ContentHash)>> {
     let bytes = fs::read(path).ok()?;
     let (bytes, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH)?)?;
     let records = bytes.strip_prefix(MAGIC)?;

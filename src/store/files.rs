@@ -96,6 +96,27 @@ impl KeptFile {
     }
 }
 
+/// What reading a kept file showed.
+pub(super) struct Checked {
+    pub(super) bytes: u64,
+    /// What is wrong with it.
+    pub(super) fault: Option<String>,
+}
+
+/// Compares a kept file with its hash.
+pub(super) fn check(path: &Path) -> io::Result<Checked> {
+    let Some(kept) = read(&path.with_extension("json")) else {
+        // It was not yet, or is no longer, reused.
+        return Ok(Checked { bytes: 0, fault: None });
+    };
+    let mut hasher = blake3::Hasher::new();
+    let bytes = io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    let is_same = bytes == kept.bytes && hasher.finalize().to_hex().as_str() == kept.blake3;
+    let fault =
+        "its bytes are not those that were written; data sets that link to it have them too";
+    Ok(Checked { bytes, fault: (!is_same).then(|| fault.to_owned()) })
+}
+
 fn read(path: &Path) -> Option<KeptFile> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }

@@ -54,6 +54,39 @@ impl Store {
         StageStore::open(&self.root.join("rows"), facts, Arc::clone(&self.place))
     }
 
+    /// What the store has of a stage, if it ever had anything of it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn known_stage(
+        &self,
+        facts: &StageFacts,
+    ) -> Result<Option<StageStore>, MachineFault> {
+        let folder = self.root.join("rows").join(short(&facts.fingerprint));
+        if folder.is_dir() { self.stage(facts.clone()).map(Some) } else { Ok(None) }
+    }
+
+    /// Every stage that the store has something of.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn stages(&self) -> Result<Vec<StageFacts>, MachineFault> {
+        let rows = self.root.join("rows");
+        let mut stages = Vec::new();
+        let entries = match fs::read_dir(&rows) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(stages),
+            entries => entries.map_err(|e| MachineFault::io("list", &rows, e))?,
+        };
+        for entry in entries {
+            let folder = entry.map_err(|e| MachineFault::io("list", &rows, e))?.path();
+            let text = fs::read(folder.join("stage.json")).unwrap_or_default();
+            // One that is being made, or that a person put there.
+            stages.extend(serde_json::from_slice::<StageFacts>(&text).ok());
+        }
+        stages.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
+        Ok(stages)
+    }
+
     /// What the store knows of the samples of a source.
     ///
     /// # Errors
@@ -131,7 +164,7 @@ impl Drop for Workplace {
     }
 }
 
-fn open_lock(path: &Path) -> Result<File, MachineFault> {
+pub(super) fn open_lock(path: &Path) -> Result<File, MachineFault> {
     let mut options = File::options();
     let opened = options.create(true).truncate(false).write(true).read(true).open(path);
     opened.map_err(|e| MachineFault::io("open", path, e))

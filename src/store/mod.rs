@@ -4,6 +4,7 @@
 //! HOME/store/
 //!   lock                       held, shared, by whoever uses the store; alone by who tidies it
 //!   rows/<stage>/stage.json    which stage this is: kind, version, parameters, what it reads from
+//!   rows/<stage>/cost.json    what its rows have cost so far
 //!   rows/<stage>/<shard>.parquet  rows of many samples, about 64 MiB
 //!   rows/<stage>/<shard>.shard    their keys and the hashes of the file; refusals. Without it the
 //!                                 other file does not count
@@ -19,6 +20,7 @@
 //! Everything is written in `tmp`, synced, and renamed to its place; nothing is ever changed there.
 //! What a process that was killed left in `tmp` is removed by the next one.
 
+mod cost;
 mod facts;
 mod files;
 mod home;
@@ -27,8 +29,10 @@ mod place;
 mod read;
 mod shard;
 mod stage;
+mod tidy;
 mod write;
 
+pub(crate) use cost::Cost;
 pub(crate) use facts::Facts;
 pub(crate) use files::KeptFiles;
 pub(crate) use home::Store;
@@ -37,4 +41,5 @@ pub(crate) use place::Place;
 pub(crate) use read::RowReader;
 pub use stage::StageFacts;
 pub(crate) use stage::StageStore;
+pub(crate) use tidy::{Damage, Used, gc, verify};
 pub(crate) use write::StageWriter;

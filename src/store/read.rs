@@ -88,11 +88,11 @@ impl<'a> RowReader<'a> {
         batch.or_else(|error| {
             self.stage.set_aside(&known.name)?;
             let rows = known.group_ends.last().copied().unwrap_or_default();
-            Err(MachineFault::new(format!(
+            let message = format!(
                 "a shard of the store is damaged and was set aside; run again, and its {rows} rows \
-                 are made again: {error}: {}",
-                path.display()
-            )))
+                 are made again: {error}"
+            );
+            Err(MachineFault::io("read", &path, std::io::Error::other(message)))
         })
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use voxflow_contract::{MachineFault, Refusal};
 use voxflow_formats::parquet::BlockHashes;
 
+use super::cost::Cost;
 use super::home::{Workplace, short, sync_folder};
 use super::key::{ByHash, RowKey};
 use super::place::Place;
@@ -77,6 +78,28 @@ impl StageStore {
         Ok(store)
     }
 
+    /// What the rows of the stage have cost so far.
+    pub(crate) fn cost(&self) -> Cost {
+        Cost::read(&self.folder.join("cost.json"))
+    }
+
+    /// Adds to what the rows have cost. Of two processes that do so at once one may be forgotten: it is
+    /// for estimates only.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn add_cost(&self, more: Cost) -> Result<(), MachineFault> {
+        let Cost { rows, nanos } = self.cost();
+        let cost = Cost { rows: rows + more.rows, nanos: nanos + more.nanos };
+        let text = serde_json::to_vec(&cost).unwrap_or_default();
+        self.place.write(&self.folder.join("cost.json"), &text)
+    }
+
+    /// Bytes that a row takes on disk, on average; `None` where there is none.
+    pub(crate) fn bytes_per_row(&self) -> Option<f64> {
+        (!self.rows.is_empty()).then(|| self.bytes() as f64 / self.rows.len() as f64)
+    }
+
     /// Takes in the shards that came since.
     ///
     /// # Errors
@@ -117,6 +140,26 @@ impl StageStore {
     /// Forgets which rows there are, but not where those lie that were found: there may be millions.
     pub(crate) fn forget_rows(&mut self) {
         (self.rows, self.refused) = (HashMap::default(), HashMap::default());
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Number of samples that the stage refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.len()
+    }
+
+    /// Number of shards.
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Bytes of all rows.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.hashes.len()).sum()
     }
 
     /// The folder of the stage.

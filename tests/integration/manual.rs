@@ -61,7 +61,7 @@ fn schemas_are_json_and_completions_are_scripts() {
 fn every_command_has_help_with_examples() {
     let sandbox = Sandbox::new();
     for command in
-        ["run", "plan", "operators", "datasets", "inspect", "convert", "render", "schema"]
+        ["run", "plan", "store", "operators", "datasets", "inspect", "convert", "render", "schema"]
     {
         let help = sandbox.succeed(&[command, "--help"]);
         assert!(help.contains("Examples:"), "{command}: {help}");

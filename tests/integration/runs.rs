@@ -243,7 +243,105 @@ fn what_was_made_once_is_not_made_again() {
     assert_eq!(run(&["--set", "count=88"]), [8, 8, 8], "eight more, and the others as they were");
 }
 
-/// Edits a folder of meshes at random; after each edit the data set is that of a run from scratch.
+#[test]
+fn a_plan_says_what_is_left_to_do_and_why() {
+    let sandbox = Sandbox::new();
+    sandbox.write("prepare.toml", PREPARATION);
+    let plan = |arguments: &[&str]| {
+        let fixed = ["--home", "home", "plan", "prepare.toml", "--exit-code"];
+        let ended = sandbox.run(&[&fixed[..], arguments].concat());
+        (ended.code, ended.stdout)
+    };
+    let (code, text) = plan(&[]);
+    assert!(code == 1 && text.contains("80 of 80 samples to make (80 new or changed)"), "{text}");
+    assert!(!sandbox.path("home").exists(), "looking leaves nothing behind");
+    let ended = sandbox.run(&["--home", "home", "run", "prepare.toml"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let (code, text) = plan(&[]);
+    assert!(code == 0 && text.contains("nothing: 80 samples reused"), "{text}");
+    let (code, text) = plan(&["--set", "voxels.resolution=8"]);
+    assert!(code == 1 && text.contains("resolution: 16 -> 8"), "{text}");
+    assert!(text.contains("nothing: 80 samples reused"), "views stay: {text}");
+    let (_, json) = plan(&["--set", "views.size=48", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let stages = json["stages"].as_array().expect("stages");
+    let to_do = |id: &str| &stages.iter().find(|s| s["id"] == id).expect("it is there")["to_do"];
+    assert_eq!((&to_do("voxels")["to_make"], &to_do("views")["to_make"]), (&0.into(), &80.into()));
+    assert_eq!(to_do("poses")["reasons"], serde_json::json!(["`views` before it changed"]));
+}
+
+/// Every file below a folder that ends so.
+fn files_below(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let is_wanted = |path: &&PathBuf| path.to_string_lossy().ends_with(end);
+    bytes(folder).keys().filter(is_wanted).map(|path| folder.join(path)).collect()
+}
+
+#[test]
+fn a_flipped_bit_in_the_store_is_found_and_never_passed_on() {
+    let sandbox = Sandbox::new();
+    sandbox.write("prepare.toml", PREPARATION);
+    assert_eq!(sandbox.run(&["--home", "home", "run", "prepare.toml"]).code, 0);
+    let verify = || sandbox.run(&["--home", "home", "store", "verify"]);
+    assert_eq!(verify().code, 0);
+    let shards = files_below(&sandbox.path("home").join("store/rows"), ".parquet");
+    assert!(shards.len() >= 3, "{shards:?}");
+    for shard in &shards {
+        let mut bytes = fs::read(shard).expect("read");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        fs::write(shard, bytes).expect("written");
+    }
+    let ended = verify();
+    assert_eq!(ended.code, 40, "{ended:?}");
+    assert!(ended.stderr.contains("not those that were written"), "{ended:?}");
+    // Files of the data set that are there already need no row; other files do.
+    let again = ["run", "prepare.toml", "--set", "dataset.row_group_rows=8"];
+    let mut damaged = 0;
+    let code = loop {
+        let ended = sandbox.run(&[&["--home", "home"], &again[..]].concat());
+        if ended.code != 30 || damaged > shards.len() {
+            break ended.code;
+        }
+        assert!(ended.stderr.contains("damaged and was set aside"), "{ended:?}");
+        damaged += 1;
+    };
+    assert!(code == 0 && damaged > 0, "{code} {damaged}");
+    let ended = sandbox.run(&[&["--home", "fresh"], &again[..], &["--format", "json"]].concat());
+    let fresh = bytes(&only_run(&sandbox, "fresh").join("dataset"));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let runs = sandbox.path("home").join("runs");
+    let last = fs::read_dir(runs).expect("runs").flatten().map(|run| run.path().join("dataset"));
+    assert!(last.filter(|data| data.is_dir()).any(|data| bytes(&data) == fresh));
+}
+
+#[test]
+fn the_store_is_tidied_of_what_no_run_needs() {
+    let sandbox = Sandbox::new();
+    sandbox.write("prepare.toml", PREPARATION);
+    for resolution in ["voxels.resolution=8", "voxels.resolution=16"] {
+        let ended = sandbox.run(&["--home", "home", "run", "prepare.toml", "--set", resolution]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+    let gc = |more: &[&str]| sandbox.succeed(&[&["--home", "home", "store", "gc"], more].concat());
+    assert!(gc(&[]).starts_with("0 files"), "all is needed");
+    let mut runs: Vec<_> =
+        fs::read_dir(sandbox.path("home/runs")).expect("runs").flatten().collect();
+    runs.sort_by_key(|run| run.metadata().and_then(|m| m.modified()).expect("a time"));
+    let plan =
+        |run: &fs::DirEntry| fs::read_to_string(run.path().join("plan.json")).expect("a plan");
+    let first = runs.iter().find(|run| plan(run).contains("\"resolution\": 8")).expect("the first");
+    fs::remove_dir_all(first.path()).expect("removed");
+    let stats = || sandbox.succeed(&["--home", "home", "store", "stats"]);
+    assert!(stats().contains("resolution = 8"), "{}", stats());
+    assert!(gc(&["--dry-run"]).contains("would be removed"));
+    assert!(stats().contains("resolution = 8"), "a dry run removes nothing");
+    assert!(!gc(&[]).starts_with("0 files"));
+    assert!(!stats().contains("resolution = 8") && stats().contains("resolution = 16"));
+    let plan = ["--home", "home", "plan", "prepare.toml", "--exit-code"];
+    assert_eq!(sandbox.run(&plan).code, 0, "nothing that is needed was removed");
+}
+
+/// Edits a folder of meshes; after each edit the data set is that of a run from scratch.
 #[test]
 fn after_any_edit_the_data_set_is_that_of_a_run_from_scratch() {
     let sandbox = Sandbox::new();

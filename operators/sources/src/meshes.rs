@@ -448,7 +448,8 @@ fn unreadable_folder(error: &walkdir::Error) -> SetupFault {
     }
 }
 
-/// Size and time of modification, the latter in nanoseconds since 1970.
+/// Size and times of modification, in nanoseconds since 1970: that of the contents, which archives
+/// restore, and on Unix that of the entry in the folder, which nobody can set.
 fn stamp(metadata: &Metadata) -> String {
     let modified = metadata.modified().ok();
     let nanos = modified
@@ -457,7 +458,18 @@ fn stamp(metadata: &Metadata) -> String {
             Err(before) => -(before.duration().as_nanos() as i128),
         })
         .unwrap_or_default();
-    format!("{} bytes, modified {nanos} ns", metadata.len())
+    format!("{} bytes, modified {nanos} ns{}", metadata.len(), changed(metadata))
+}
+
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    format!(", changed {}.{:09} s", metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn changed(_: &Metadata) -> String {
+    String::new()
 }
 
 #[cfg(test)]

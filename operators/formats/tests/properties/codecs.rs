@@ -105,8 +105,10 @@ fn mtl(bytes: &[u8]) -> bool {
     let names = texture_names(bytes);
     let library = names.iter().map(|name| format!("newmtl {name}\nmap_Kd {name}\n"));
     let again = texture_names(library.collect::<String>().as_bytes());
-    let is_plain =
-        |name: &&String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._ ".contains(&b));
+    let is_plain = |name: &&String| {
+        let is_usual = |b: u8| b.is_ascii_alphanumeric() || b"/._ ".contains(&b);
+        name.trim() == name.as_str() && name.bytes().all(is_usual)
+    };
     assert!(names.iter().filter(is_plain).all(|name| again.contains(name)), "{names:?} {again:?}");
     let mesh = b"mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl m\nf 1 2 3\nusemtl n\nf 1 3 2\n";
     let sidecars = [Sidecar { name: "a.mtl", bytes }];
