@@ -46,6 +46,10 @@ pub enum Command {
     Run(RunArgs),
     /// Show what a pipeline would do, without doing it
     Plan(PlanArgs),
+    /// Check that a run's files are what they were, and that it can be repeated
+    Verify(VerifyArgs),
+    /// Say what differs between two runs
+    Diff(DiffArgs),
     /// Show, check or tidy the store of rows
     Store(StoreArgs),
     /// List what a stage can be, or show the manual of one
@@ -102,6 +106,12 @@ pub enum Device {
 }
 
 impl Device {
+    /// The device of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Auto, Self::Cpu, Self::Wgpu, Self::Vulkan, Self::Cuda];
+        all.into_iter().find(|device| device.name() == name)
+    }
+
     /// The name in pipelines.
     pub fn name(self) -> &'static str {
         match self {
@@ -248,6 +258,52 @@ pub struct OperatorsArgs {
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
     /// Form of the list or manual on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow verify
+  voxflow verify quickstart-20261125-120000
+  voxflow verify --rerun --workers 1")]
+pub struct VerifyArgs {
+    /// Id or folder of the run [default: the last]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Run its pipeline again in a home of its own, from nothing, and compare everything
+    #[arg(long)]
+    pub rerun: bool,
+    /// Worker threads of the second run [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Bytes of rows that may be in flight at once in the second run
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
+    pub memory: u64,
+    /// Device of the second run [default: the one that was asked for]
+    #[arg(long, value_enum)]
+    pub device: Option<Device>,
+    /// Progress of the second run on stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub progress: Progress,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow diff quickstart-20261125-120000 quickstart-20261125-130000
+  voxflow diff --format json here/.voxflow/runs/a there/.voxflow/runs/b")]
+pub struct DiffArgs {
+    /// Id or folder of a run
+    #[arg(value_name = "RUN")]
+    pub first: String,
+    /// Id or folder of another run
+    #[arg(value_name = "OTHER")]
+    pub second: String,
+    /// Form of the list on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -5,8 +5,8 @@
 
 /// All went well.
 pub const SUCCESS: u8 = 0;
-/// `plan --exit-code` found something to do.
-pub const WORK_LEFT: u8 = 1;
+/// `plan --exit-code` found something to do, or `diff` a difference.
+pub const DIFFERENT: u8 = 1;
 /// The command line is wrong; clap says how.
 pub const USAGE: u8 = 2;
 /// The catalogue of data sets is wrong.

@@ -17,6 +17,7 @@ pub mod pipeline;
 mod progress;
 pub mod registry;
 mod run_folder;
+mod run_lock;
 mod store;
 mod terminal;
 mod terminal_picture;

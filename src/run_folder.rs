@@ -72,6 +72,39 @@ impl FrozenPlan {
     }
 }
 
+impl FrozenPlan {
+    /// Says how the stages of two plans differ, one sentence each.
+    pub(crate) fn stage_differences(&self, other: &Self, all: &mut Vec<String>) {
+        for stage in &self.stages {
+            let Some(same) = other.stages.iter().find(|same| same.id == stage.id) else {
+                all.push(format!("stage only in the first: {}", stage.id));
+                continue;
+            };
+            if stage.kind != same.kind {
+                all.push(format!("stage {}: {} and {}", stage.id, stage.kind, same.kind));
+            } else if stage.version != same.version {
+                let (a, b) = (stage.version, same.version);
+                all.push(format!(
+                    "stage {}: operator {} version {a} and {b}",
+                    stage.id, stage.kind
+                ));
+            }
+            let names = stage.parameters.keys().chain(same.parameters.keys());
+            for name in names.collect::<std::collections::BTreeSet<_>>() {
+                let show =
+                    |value: Option<&Value>| value.map_or("default".to_owned(), ToString::to_string);
+                let (a, b) = (stage.parameters.get(name), same.parameters.get(name));
+                if a != b {
+                    all.push(format!("stage {}: {name} {} and {}", stage.id, show(a), show(b)));
+                }
+            }
+        }
+        let is_new = |stage: &&FrozenStage| self.stages.iter().all(|known| known.id != stage.id);
+        let new = other.stages.iter().filter(is_new);
+        all.extend(new.map(|stage| format!("stage only in the second: {}", stage.id)));
+    }
+}
+
 /// Makes the folder of a new run and writes the frozen plan into it; gives the run's id.
 ///
 /// # Errors
@@ -131,6 +164,26 @@ pub(crate) fn lock(folder: &Path, run: &str) -> Result<fs::File, Error> {
         }
         Err(fs::TryLockError::Error(e)) => Err(Error::disk("lock", &path, e)),
     }
+}
+
+/// The folder of a run: of an id, a path, or of the run that was begun last.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn locate(home: &Path, named: Option<&str>) -> Result<PathBuf, Error> {
+    let runs = home.join("runs");
+    let Some(named) = named else {
+        let folders = fs::read_dir(&runs).into_iter().flatten().flatten().map(|f| f.path());
+        let made = |folder: &PathBuf| fs::metadata(folder.join("plan.json")).ok()?.modified().ok();
+        let last = folders.filter(|f| f.join("plan.json").is_file()).max_by_key(made);
+        let message = || format!("there is no run in {}", runs.display());
+        return last.ok_or_else(|| Error::Run { message: message() });
+    };
+    let found = [runs.join(named), PathBuf::from(named)];
+    let found = found.into_iter().find(|folder| folder.join("plan.json").is_file());
+    found.ok_or_else(|| Error::Run {
+        message: format!("there is no run `{named}` in {}", runs.display()),
+    })
 }
 
 fn latest(runs: &Path, pipeline: &str) -> Option<String> {

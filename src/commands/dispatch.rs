@@ -14,6 +14,8 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
     let done = match command {
         Command::Run(args) => return commands::run::run(args, global),
         Command::Plan(args) => return commands::plan::plan(args, global),
+        Command::Diff(args) => return commands::diff::diff(args, global),
+        Command::Verify(args) => commands::verify::verify(args, global),
         Command::Store(args) => commands::store::store(args, global),
         Command::Operators(args) => commands::operators::operators(args),
         Command::Datasets(args) => commands::datasets::datasets(args, global),

@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod convert;
 pub mod datasets;
+pub mod diff;
 pub mod dispatch;
 pub mod inspect;
 pub mod operators;
@@ -11,5 +12,6 @@ pub mod render;
 pub mod run;
 pub mod schema;
 pub mod store;
+pub mod verify;
 
 pub use dispatch::dispatch;

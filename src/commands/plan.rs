@@ -37,7 +37,7 @@ pub fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<u8, Error> {
         Format::Json => terminal::print_json(&json(&plan, &scans, &surveys)),
     }?;
     let is_left = surveys.values().any(|survey| survey.is_kept && survey.to_make > 0);
-    Ok(if args.exit_code && is_left { exit_code::WORK_LEFT } else { exit_code::SUCCESS })
+    Ok(if args.exit_code && is_left { exit_code::DIFFERENT } else { exit_code::SUCCESS })
 }
 
 /// What a scan found.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use voxflow_contract::{Batch, BatchError};
 
+use crate::catalogue;
 use crate::cli::{self, Format, GlobalArgs, RunArgs};
 use crate::engine::{
     Cluster, Counters, EngineFault, Graph, Node, Options, Report, Scan, Stop, install_panic_hook,
@@ -21,6 +22,7 @@ use crate::exit_code;
 use crate::pipeline::{Plan, PlannedStage, Settings};
 use crate::progress::{Progress, StageLine};
 use crate::run_folder;
+use crate::run_lock::{Asked, RunLock};
 use crate::store::StageFacts;
 
 /// Runs a pipeline; gives the exit code.
@@ -29,6 +31,20 @@ use crate::store::StageFacts;
 /// Says what is wrong, or what stopped the run.
 pub fn run(args: &RunArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let begun = Instant::now();
+    match perform(args, global)? {
+        Some((plan, run, report)) => finish(args, &plan, &run, &report, begun),
+        None => Ok(exit_code::SUCCESS),
+    }
+}
+
+/// Runs a pipeline and records it; `None` in a process that is not the first of its cluster.
+///
+/// # Errors
+/// Says what is wrong, or what stopped the run.
+pub(crate) fn perform(
+    args: &RunArgs,
+    global: &GlobalArgs,
+) -> Result<Option<(Plan, String, Report)>, Error> {
     let plan = Plan::load(&args.pipeline, &settings(args, global))?;
     let cluster = cluster(args)?;
     let graph = graph_of(&plan);
@@ -62,9 +78,24 @@ pub fn run(args: &RunArgs, global: &GlobalArgs) -> Result<u8, Error> {
     drop(progress);
     let report = result.map_err(|fault| explain(fault, &run))?;
     if !report.is_first {
-        return Ok(exit_code::SUCCESS);
+        return Ok(None);
     }
-    finish(args, &plan, &run, &report, begun)
+    run_folder::write_tables(&report.folder, &plan, &report)?;
+    RunLock::write(&plan, asked(args, global), &report)?;
+    Ok(Some((plan, run, report)))
+}
+
+/// What the result depends on, of the command line.
+fn asked(args: &RunArgs, global: &GlobalArgs) -> Asked {
+    let named = global.catalogue.as_deref();
+    let beside = args.pipeline.parent().unwrap_or(Path::new("."));
+    let catalogue = catalogue::locate(named, &[beside, Path::new(".")]);
+    Asked {
+        set: args.set.clone(),
+        device: args.device.map(|device| device.name().to_owned()),
+        catalogue: catalogue.and_then(|file| file.canonicalize().ok()),
+        folder: std::env::current_dir().unwrap_or_default(),
+    }
 }
 
 fn settings(args: &RunArgs, global: &GlobalArgs) -> Settings {
@@ -185,7 +216,6 @@ fn finish(
     report: &Report,
     begun: Instant,
 ) -> Result<u8, Error> {
-    run_folder::write_tables(&report.folder, plan, report)?;
     let summary = summary(plan, report, begun)?;
     let text = serde_json::to_vec_pretty(&summary).unwrap_or_default();
     run_folder::write(&report.folder.join("report.json"), &text)?;

@@ -13,6 +13,7 @@ use super::counters::{StageCount, nanos};
 use super::dataset::{Rows, write_dataset};
 use super::fault::EngineFault;
 use super::guard::guarded;
+use super::inputs::record_inputs;
 use super::made::Made;
 use super::run::Report;
 use super::shared::Shared;
@@ -42,6 +43,11 @@ pub(crate) fn commit(
         let stores = shared.stores_of(root);
         let of_root = Settled::new(shared, root, &stores, &unopened)?;
         of_root.count(shared, root, &stores, made, &mut report);
+        let id = &graph.nodes[root].id;
+        let contents = of_root.keys.iter().map(|key| key.map(|(content, _)| content));
+        let recorded = record_inputs(&shared.scans[&root], id, contents, files, folder);
+        let recorded = recorded.map_err(|fault| EngineFault::machine(id, fault))?;
+        report.inputs.insert(id.clone(), recorded);
         settled.insert(root, of_root);
     }
     // All that is needed of them is settled.

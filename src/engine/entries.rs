@@ -72,7 +72,7 @@ impl Entries {
 
     /// What the rows of the sample at a position are kept under when its content is this.
     pub(crate) fn key(&self, position: usize, content: &ContentHash) -> RowKey {
-        let path = self.rows[position].path.map_or("", |path| self.of(path));
+        let path = self.path(position).unwrap_or_default();
         RowKey::of(self.sample(position), self.category(position), path, content)
     }
 
@@ -93,6 +93,11 @@ impl Entries {
             Ok(self.key(position, &ContentHash::from_bytes(content)))
         };
         (0..rows.rows()).map(key).collect()
+    }
+
+    /// File of the sample at a position, where it has one.
+    pub(crate) fn path(&self, position: usize) -> Option<&str> {
+        self.rows[position].path.map(|path| self.of(path))
     }
 
     /// Size of the sample at a position.

@@ -15,6 +15,7 @@ mod feed;
 mod graph;
 mod guard;
 mod inbox;
+mod inputs;
 mod join;
 mod made;
 mod packet;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use timely::dataflow::operators::vec::{Broadcast, ToStream};
 use timely::worker::Worker;
-use voxflow_contract::{Committed, MachineFault, Outcome, Refusal, Stage, TaskContext};
+use voxflow_contract::{Committed, MachineFault, Outcome, OutputFile, Refusal, Stage, TaskContext};
 use voxflow_sources::Dataset;
 
 use super::claims::Claims;
@@ -80,6 +80,8 @@ pub struct Report {
     pub stages: Vec<StageCount>,
     /// Every refused sample.
     pub refusals: Vec<Refusal>,
+    /// The table of what each source gave, by stage id; its path is relative to the run's folder.
+    pub inputs: BTreeMap<String, OutputFile>,
     /// What each sink committed, by stage id.
     pub committed: BTreeMap<String, Committed>,
     /// What each task left behind.

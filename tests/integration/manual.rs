@@ -60,9 +60,19 @@ fn schemas_are_json_and_completions_are_scripts() {
 #[test]
 fn every_command_has_help_with_examples() {
     let sandbox = Sandbox::new();
-    for command in
-        ["run", "plan", "store", "operators", "datasets", "inspect", "convert", "render", "schema"]
-    {
+    for command in [
+        "run",
+        "plan",
+        "verify",
+        "diff",
+        "store",
+        "operators",
+        "datasets",
+        "inspect",
+        "convert",
+        "render",
+        "schema",
+    ] {
         let help = sandbox.succeed(&[command, "--help"]);
         assert!(help.contains("Examples:"), "{command}: {help}");
     }

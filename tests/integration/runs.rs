@@ -270,6 +270,46 @@ fn a_plan_says_what_is_left_to_do_and_why() {
     assert_eq!(to_do("poses")["reasons"], serde_json::json!(["`views` before it changed"]));
 }
 
+#[test]
+fn a_run_is_verified_repeated_and_compared() {
+    let sandbox = Sandbox::new();
+    let pipeline = shipped("pipelines/meshes-to-voxels.toml");
+    for i in 1..9 {
+        let mesh = TETRAHEDRON_OFF.replace("1 0 0", &format!("{i} 0 0"));
+        sandbox.write(&format!("meshes/a/m{i}.off"), mesh);
+    }
+    let run = |set: &str| {
+        let ended = sandbox.run(&["run", &pipeline, "--set", "root=meshes", "--set", set]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let folder = ended.stdout.lines().last().expect("the folder").to_owned();
+        folder.rsplit('/').next().expect("an id").to_owned()
+    };
+    let first = run("voxels.resolution=8");
+    let verify = |more: &[&str]| sandbox.run(&[&["verify", &first], more].concat());
+    assert_eq!(verify(&[]).code, 0);
+    let ended = verify(&["--rerun", "--workers", "1", "--progress", "never"]);
+    assert!(ended.code == 0 && ended.stdout.contains("identical"), "{ended:?}");
+    let diff = |a: &str, b: &str| sandbox.run(&["diff", a, b]);
+    let second = run("voxels.resolution=16");
+    assert_eq!(diff(&first, &first).code, 0);
+    let ended = diff(&first, &second);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stdout.contains("stage voxels: resolution 8 and 16"), "{ended:?}");
+
+    let path = sandbox.path("meshes/a/m3.off");
+    let text = fs::read_to_string(&path).expect("read").replace("3 0 0", "9 0 0");
+    fs::write(&path, text).expect("written");
+    let ended = verify(&["--rerun", "--progress", "never"]);
+    assert_eq!(ended.code, 40, "{ended:?}");
+    assert!(ended.stderr.contains("sample of meshes changed: a/m3"), "{ended:?}");
+    assert!(!ended.stderr.contains("a/m4"), "{ended:?}");
+
+    let data = files_below(&sandbox.path(".voxflow/runs").join(&first).join("dataset"), ".parquet");
+    fs::remove_file(&data[0]).expect("removed");
+    let ended = verify(&[]);
+    assert!(ended.code == 40 && ended.stderr.contains("gone: dataset/"), "{ended:?}");
+}
+
 /// Every file below a folder that ends so.
 fn files_below(folder: &Path, end: &str) -> Vec<PathBuf> {
     let is_wanted = |path: &&PathBuf| path.to_string_lossy().ends_with(end);

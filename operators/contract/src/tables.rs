@@ -23,6 +23,7 @@ pub struct Table {
 
 /// All tables, sorted by name.
 pub const ALL: &[Table] = &[
+    Table { name: "input", summary: "One sample that a run read, and what it was.", schema: input },
     Table { name: "mesh", summary: "A triangle mesh per sample.", schema: mesh },
     Table {
         name: "mesh_stats",
@@ -389,6 +390,20 @@ pub fn refusal() -> Schema {
         Column::new("seconds", T::Float64, "Time the stage spent on it."),
     ];
     Schema::new("refusal", 1, columns)
+}
+
+/// `input` v1: one sample that a run read.
+pub fn input() -> Schema {
+    let columns = vec![
+        Column::new("sample", T::Utf8, "Unique id of the object."),
+        Column::new("category", T::Utf8, "Class of the object."),
+        Column::new("path", T::Utf8, "File, relative to the root of the data set.").nullable(),
+        Column::new("bytes", T::UInt64, "Size of the file."),
+        Column::new("stamp", T::Utf8, "What changes when the file changes: size and times."),
+        Column::new("content", T::Utf8, "BLAKE3 hash in hexadecimal; null if it was not opened.")
+            .nullable(),
+    ];
+    Schema::new("input", 1, columns)
 }
 
 /// `stage_stats` v1: rows and seconds of one stage of a run.

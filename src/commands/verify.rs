@@ -1,0 +1,72 @@
+//! `voxflow verify`: whether a run's files are what they were, and whether it can be repeated.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::{self, Allowance, Format, GlobalArgs, RunArgs, VerifyArgs};
+use crate::error::Error;
+use crate::run_lock::RunLock;
+use crate::{run_folder, terminal};
+
+/// Compares a run with its record; with `--rerun`, with a run from scratch too.
+///
+/// # Errors
+/// When something differs, there is no such run, or the disk fails.
+pub fn verify(args: &VerifyArgs, global: &GlobalArgs) -> Result<(), Error> {
+    let folder = run_folder::locate(&global.home, args.run.as_deref())?;
+    let lock = RunLock::read(&folder)?;
+    let mut differences = Vec::new();
+    let (mut files, mut bytes) = (0u64, 0);
+    for file in lock.files() {
+        differences.extend(file.fault(&folder)?);
+        files += 1;
+        bytes += file.bytes;
+    }
+    if !differences.is_empty() {
+        return Err(Error::Verification { differences });
+    }
+    let (files, bytes) = (terminal::thousands(files), terminal::bytes(bytes));
+    let mut text = format!("{files} files, {bytes}: all as the run left them\n");
+    if args.rerun {
+        rerun(args, &folder, &lock)?;
+        text += "run again from scratch: identical\n";
+    }
+    terminal::print(&text)
+}
+
+/// Runs the pipeline of a run again, in a home of its own that is removed afterwards.
+fn rerun(args: &VerifyArgs, folder: &Path, lock: &RunLock) -> Result<(), Error> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute(folder);
+    let above = folder.parent().unwrap_or(&folder);
+    let scratch = tempfile::Builder::new().prefix(".verify-").tempdir_in(above);
+    let scratch = scratch.map_err(|e| Error::disk("make a folder in", above, e))?;
+    // Relative roots of sources begin where the run was started.
+    let here = &lock.asked.folder;
+    std::env::set_current_dir(here).map_err(|e| Error::disk("go to", here, e))?;
+    let run = RunArgs {
+        pipeline: folder.join("pipeline.toml"),
+        set: lock.asked.set.clone(),
+        device: args.device.or(lock.asked.device.as_deref().and_then(cli::Device::named)),
+        workers: args.workers,
+        memory: args.memory,
+        commit_every: 60,
+        resume: None,
+        allow_refused: Allowance::Percent(100.0),
+        hosts: None,
+        process: None,
+        format: Format::Text,
+        quiet: false,
+        progress: args.progress,
+    };
+    let global = GlobalArgs {
+        home: scratch.path().to_owned(),
+        catalogue: lock.asked.catalogue.clone(),
+        verbose: 0,
+    };
+    let again = super::run::perform(&run, &global)?;
+    let Some((_, _, report)) = again else { return Ok(()) };
+    let record = RunLock::read(&report.folder)?;
+    let folders: [&PathBuf; 2] = [&folder, &report.folder];
+    let differences = lock.differences(&record, folders.map(PathBuf::as_path))?;
+    if differences.is_empty() { Ok(()) } else { Err(Error::Verification { differences }) }
+}

@@ -1,0 +1,259 @@
+//! `voxflow.lock`: what a run was made of and what came of it, digest by digest, and what differs
+//! between two.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use voxflow_contract::{Batch, OutputFile};
+use voxflow_formats::parquet::ParquetReader;
+
+use crate::engine::Report;
+use crate::error::Error;
+use crate::pipeline::Plan;
+use crate::run_folder::{self, FrozenPlan};
+
+/// Version of the form.
+const VERSION: u32 = 1;
+/// Name of the file in the run's folder.
+const NAME: &str = "voxflow.lock";
+/// Samples of each kind of difference that are named; the others are counted.
+const NAMED: usize = 10;
+
+/// The record of a finished run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunLock {
+    version: u32,
+    /// The pipeline as resolved, with the versions of the program and of all operators.
+    pub(crate) plan: FrozenPlan,
+    /// How it was asked for, so that it can be asked for again.
+    pub(crate) asked: Asked,
+    /// What each source gave: the table of its samples.
+    pub(crate) inputs: BTreeMap<String, LockedFile>,
+    /// What each sink wrote.
+    pub(crate) outputs: BTreeMap<String, Vec<LockedFile>>,
+    /// What each task wrote: checkpoints, tables.
+    pub(crate) tasks: BTreeMap<String, Vec<LockedFile>>,
+}
+
+/// The words of the command line that a result depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// Every `--set`.
+    pub(crate) set: Vec<String>,
+    /// `--device`.
+    pub(crate) device: Option<String>,
+    /// The catalogue of data sets that was read.
+    pub(crate) catalogue: Option<PathBuf>,
+    /// The folder it was started in: relative roots begin there.
+    pub(crate) folder: PathBuf,
+}
+
+/// A file and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LockedFile {
+    /// Path relative to the run's folder.
+    pub(crate) path: String,
+    /// Rows, of a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<u64>,
+    /// Size in bytes.
+    pub(crate) bytes: u64,
+    /// BLAKE3 hash, in hexadecimal.
+    pub(crate) blake3: String,
+}
+
+impl RunLock {
+    /// Records a run that has just ended.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn write(plan: &Plan, asked: Asked, report: &Report) -> Result<(), Error> {
+        let locked = |folder: &str, file: &OutputFile| LockedFile {
+            path: format!("{folder}{}", file.path),
+            rows: Some(file.rows),
+            bytes: file.bytes,
+            blake3: file.blake3.clone(),
+        };
+        let mut outputs = BTreeMap::new();
+        for stage in &plan.stages {
+            let voxflow_contract::Stage::Sink(sink) = &stage.stage else { continue };
+            let folder = format!("{}/", sink.folder());
+            let files = report.committed.get(&stage.id).into_iter().flat_map(|c| &c.files);
+            outputs.insert(stage.id.clone(), files.map(|file| locked(&folder, file)).collect());
+        }
+        let mut tasks = BTreeMap::new();
+        for task in &report.tasks {
+            tasks.insert(task.stage.clone(), files_below(&report.folder, &task.stage)?);
+        }
+        let inputs = report.inputs.iter().map(|(id, file)| (id.clone(), locked("", file)));
+        let lock = Self {
+            version: VERSION,
+            plan: FrozenPlan::of(plan),
+            asked,
+            inputs: inputs.collect(),
+            outputs,
+            tasks,
+        };
+        let text = serde_json::to_vec_pretty(&lock).unwrap_or_default();
+        run_folder::write(&report.folder.join(NAME), &text)
+    }
+
+    /// The record of a run.
+    ///
+    /// # Errors
+    /// When there is none: no such run, or it has not ended.
+    pub(crate) fn read(run: &Path) -> Result<Self, Error> {
+        let path = run.join(NAME);
+        let text = fs::read(&path).map_err(|e| Error::Run {
+            message: format!("the run has no record, so it did not end: {e}: {}", path.display()),
+        })?;
+        let lock: Self = serde_json::from_slice(&text).map_err(|e| Error::Run {
+            message: format!("the record cannot be read: {e}: {}", path.display()),
+        })?;
+        if lock.version != VERSION {
+            let version = lock.version;
+            let message =
+                format!("version {version} of the record is not known: {}", path.display());
+            return Err(Error::Run { message });
+        }
+        Ok(lock)
+    }
+
+    /// Every file it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &LockedFile> {
+        let lists = self.outputs.values().chain(self.tasks.values());
+        self.inputs.values().chain(lists.flatten())
+    }
+
+    /// What differs between two runs, one sentence each; `folders` are theirs.
+    ///
+    /// # Errors
+    /// When a table of inputs cannot be read.
+    pub(crate) fn differences(
+        &self,
+        other: &Self,
+        [mine, theirs]: [&Path; 2],
+    ) -> Result<Vec<String>, Error> {
+        let mut all = Vec::new();
+        if self.plan.voxflow != other.plan.voxflow {
+            all.push(format!("voxflow {} and {}", self.plan.voxflow, other.plan.voxflow));
+        }
+        if self.plan.seed != other.plan.seed {
+            all.push(format!("seed {} and {}", self.plan.seed, other.plan.seed));
+        }
+        self.plan.stage_differences(&other.plan, &mut all);
+        for (source, file) in &self.inputs {
+            match other.inputs.get(source) {
+                Some(same) if same.blake3 == file.blake3 => {}
+                Some(other) => {
+                    let tables = [mine.join(&file.path), theirs.join(&other.path)];
+                    all.extend(sample_differences(source, &tables)?);
+                }
+                None => {}
+            }
+        }
+        let of_run = |lock: &Self| {
+            let lists = lock.outputs.values().chain(lock.tasks.values()).flatten();
+            lists.map(|file| (file.path.clone(), file.blake3.clone())).collect::<BTreeMap<_, _>>()
+        };
+        let (a, b) = (of_run(self), of_run(other));
+        let paths: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        for path in paths {
+            match (a.get(path), b.get(path)) {
+                (Some(a), Some(b)) if a != b => all.push(format!("another file: {path}")),
+                (Some(_), None) => all.push(format!("only in the first: {path}")),
+                (None, Some(_)) => all.push(format!("only in the second: {path}")),
+                _ => {}
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl LockedFile {
+    /// What is wrong with the file in this run's folder; `None` when it is what it was.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn fault(&self, run: &Path) -> Result<Option<String>, Error> {
+        let path = run.join(&self.path);
+        match hash_file(&path) {
+            Ok((bytes, blake3)) if bytes == self.bytes && blake3 == self.blake3 => Ok(None),
+            Ok((bytes, _)) if bytes == self.bytes => Ok(Some(format!("changed: {}", self.path))),
+            Ok((bytes, _)) => {
+                let expected = self.bytes;
+                Ok(Some(format!("changed, {bytes} bytes for {expected}: {}", self.path)))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Ok(Some(format!("gone: {}", self.path)))
+            }
+            Err(e) => Err(Error::disk("read", &path, e)),
+        }
+    }
+}
+
+fn hash_file(path: &Path) -> io::Result<(u64, String)> {
+    let mut hasher = blake3::Hasher::new();
+    let bytes = io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok((bytes, hasher.finalize().to_hex().to_string()))
+}
+
+fn files_below(run: &Path, folder: &str) -> Result<Vec<LockedFile>, Error> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(run.join(folder)).sort_by_file_name() {
+        let path = run.join(folder);
+        let entry = entry.map_err(|e| Error::disk("list", &path, e.into()))?;
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let hashed = hash_file(entry.path()).map_err(|e| Error::disk("read", entry.path(), e))?;
+        let relative = entry.path().strip_prefix(run).unwrap_or(entry.path());
+        let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
+        let (bytes, blake3) = hashed;
+        files.push(LockedFile { path: parts.join("/"), rows: None, bytes, blake3 });
+    }
+    Ok(files)
+}
+
+/// The samples of a table of inputs, and what they were.
+fn samples_of(path: &Path) -> Result<BTreeMap<String, String>, Error> {
+    let unreadable =
+        |e: &dyn std::fmt::Display| Error::disk("read", path, io::Error::other(e.to_string()));
+    let file = File::open(path).map_err(|e| Error::disk("open", path, e))?;
+    let rows: Batch = ParquetReader::new(file)
+        .and_then(|reader| reader.read_all())
+        .map_err(|e| unreadable(&e))?;
+    let samples = rows.utf8("sample").map_err(|e| unreadable(&e))?;
+    let contents = rows.utf8("content").map_err(|e| unreadable(&e))?;
+    let categories = rows.utf8("category").map_err(|e| unreadable(&e))?;
+    let row = |i: usize| {
+        let content = contents.get(i).unwrap_or("not opened");
+        (samples.value(i).to_owned(), format!("{} {content}", categories.value(i)))
+    };
+    Ok((0..rows.rows()).map(row).collect())
+}
+
+fn sample_differences(source: &str, tables: &[PathBuf; 2]) -> Result<Vec<String>, Error> {
+    let [a, b] = [samples_of(&tables[0])?, samples_of(&tables[1])?];
+    let changed = a.iter().filter(|(sample, was)| b.get(*sample).is_some_and(|is| is != *was));
+    let gone = a.keys().filter(|sample| !b.contains_key(*sample));
+    let new = b.keys().filter(|sample| !a.contains_key(*sample));
+    let kinds: [(&str, Vec<&String>); 3] = [
+        ("changed", changed.map(|(sample, _)| sample).collect()),
+        ("only in the first", gone.collect()),
+        ("only in the second", new.collect()),
+    ];
+    let mut all = Vec::new();
+    for (kind, samples) in kinds {
+        for sample in samples.iter().take(NAMED) {
+            all.push(format!("sample of {source} {kind}: {sample}"));
+        }
+        if samples.len() > NAMED {
+            all.push(format!("{} more samples of {source} {kind}", samples.len() - NAMED));
+        }
+    }
+    Ok(all)
+}
