@@ -15,7 +15,7 @@ use crate::store::{KeptFiles, Place, RowKey, RowReader, StageStore, hash_of};
 const CHUNK: usize = 32;
 /// Bytes of rows after which memory that is free is given back: row groups of many sizes come and go,
 /// and what lies between them would grow.
-const GIVE_BACK_BYTES: usize = 16 << 20;
+const GIVE_BACK_BYTES: usize = 4 << 20;
 
 /// What a data set is made of: for each of its samples, in key order, a row of every input.
 pub(crate) struct Rows<'a> {
@@ -41,13 +41,13 @@ pub(crate) fn write_dataset(
     folder: &Path,
 ) -> Result<(Committed, u64), MachineFault> {
     let keys = match &rows.additions {
-        Some(additions) => keys.beside(additions).map_err(internal)?,
+        Some(additions) => keys.beside(additions).map_err(|e| internal(&e))?,
         None => keys,
     };
     let planned = sink.plan(&keys)?;
     drop(keys);
     let fingerprints = planned.iter().map(|file| fingerprint(file, rows, sink_fingerprint));
-    let fingerprints = fingerprints.collect::<Result<Vec<_>, _>>().map_err(internal)?;
+    let fingerprints = fingerprints.collect::<Result<Vec<_>, _>>().map_err(|e| internal(&e))?;
     replace_folder(folder, |partial| {
         let mut done: BTreeMap<usize, OutputFile> = BTreeMap::new();
         let mut reused = 0;
@@ -97,7 +97,7 @@ fn create_parent(path: &Path) -> Result<(), MachineFault> {
     std::fs::create_dir_all(parent).map_err(|e| MachineFault::io("create", parent, e))
 }
 
-fn internal(error: BatchError) -> MachineFault {
+fn internal(error: &BatchError) -> MachineFault {
     MachineFault::new(format!("internal error while a data set is made: {error}"))
 }
 
@@ -152,10 +152,10 @@ impl Writing<'_> {
             let places: Vec<Place> = chunk.iter().map(|(row, _)| places[*row as usize]).collect();
             inputs.push(reader.read(&places)?);
         }
-        let rows = side_by_side(&inputs).map_err(internal)?;
+        let rows = side_by_side(&inputs).map_err(|e| internal(&e))?;
         let Some(additions) = &self.rows.additions else { return Ok(rows) };
         let positions: Vec<usize> = chunk.iter().map(|(row, _)| *row as usize).collect();
-        rows.beside(&additions.gather(&positions)).map_err(internal)
+        rows.beside(&additions.gather(&positions)).map_err(|e| internal(&e))
     }
 
     fn append(

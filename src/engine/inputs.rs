@@ -70,11 +70,8 @@ fn rows(
     positions: std::ops::Range<usize>,
 ) -> Result<Batch, voxflow_contract::BatchError> {
     let entries = &scan.entries;
-    let hex = |content: &ContentHash| {
-        content.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    };
-    let hashes: Vec<Option<String>> =
-        positions.clone().map(|i| contents[i].as_ref().map(hex)).collect();
+    let hex = |content: &ContentHash| blake3::Hash::from_bytes(*content.as_bytes()).to_hex();
+    let hashes: Vec<_> = positions.clone().map(|i| contents[i].as_ref().map(hex)).collect();
     Batch::new(
         tables::input(),
         vec![
@@ -83,7 +80,9 @@ fn rows(
             Values::optional_utf8(positions.clone().map(|i| entries.path(i))),
             Values::numbers(positions.clone().map(|i| entries.bytes(i)).collect()),
             Values::utf8(positions.map(|i| entries.stamp(i))),
-            Values::optional_utf8(hashes.iter().map(Option::as_deref)),
+            Values::optional_utf8(
+                hashes.iter().map(|hash| hash.as_ref().map(|hash| hash.as_str())),
+            ),
         ],
     )
 }

@@ -222,7 +222,7 @@ impl Process {
         let (mut stores, mut writers) = (BTreeMap::new(), BTreeMap::new());
         for (stage, node) in graph.nodes.iter().enumerate().filter(|(i, _)| graph.is_streaming(*i))
         {
-            let opened = store.stage(node.facts.clone());
+            let opened = store.stage(&node.facts);
             let opened = opened.map_err(|fault| EngineFault::machine(&node.id, fault))?;
             writers.insert(stage, Arc::new(StageWriter::new(&opened, options.commit_every)));
             stores.insert(stage, RwLock::new(opened));

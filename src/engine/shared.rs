@@ -80,11 +80,12 @@ impl Shared {
         let (samples, contents) = (rows.utf8("sample")?, rows.fixed_binary("content")?);
         let entries = &self.scans[&root].entries;
         let mut facts = self.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
-        for (row, sample) in samples.values_iter().enumerate() {
+        for (row, position) in entries.positions(samples.values_iter()).enumerate() {
             let mut content = [0; ContentHash::LEN];
             content.copy_from_slice(contents.value(row));
-            if let Some(position) = entries.position(sample) {
-                facts.learn(sample, entries.stamp(position), ContentHash::from_bytes(content));
+            if let Some(position) = position {
+                let (sample, stamp) = (entries.sample(position), entries.stamp(position));
+                facts.learn(sample, stamp, ContentHash::from_bytes(content));
             }
         }
         Ok(())

@@ -50,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) fn stage(&self, facts: StageFacts) -> Result<StageStore, MachineFault> {
+    pub(crate) fn stage(&self, facts: &StageFacts) -> Result<StageStore, MachineFault> {
         StageStore::open(&self.root.join("rows"), facts, Arc::clone(&self.place))
     }
 
@@ -63,7 +63,7 @@ impl Store {
         facts: &StageFacts,
     ) -> Result<Option<StageStore>, MachineFault> {
         let folder = self.root.join("rows").join(short(&facts.fingerprint));
-        if folder.is_dir() { self.stage(facts.clone()).map(Some) } else { Ok(None) }
+        if folder.is_dir() { self.stage(facts).map(Some) } else { Ok(None) }
     }
 
     /// Every stage that the store has something of.

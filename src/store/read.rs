@@ -11,8 +11,8 @@ use super::stage::StageStore;
 
 /// Bytes of row groups that are kept for the rows that come next.
 const KEPT_BYTES: usize = 1 << 20;
-/// Files that are kept open.
-const KEPT_FILES: usize = 2;
+/// Files that are kept open: the footer of one takes megabytes.
+const KEPT_FILES: usize = 1;
 
 /// Reads rows in any order; fastest in the order in which they were made.
 pub(crate) struct RowReader<'a> {

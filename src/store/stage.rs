@@ -56,14 +56,14 @@ pub(super) struct KnownShard {
 impl StageStore {
     pub(super) fn open(
         rows: &Path,
-        facts: StageFacts,
+        facts: &StageFacts,
         place: Arc<Workplace>,
     ) -> Result<Self, MachineFault> {
         let folder = rows.join(short(&facts.fingerprint));
         fs::create_dir_all(&folder).map_err(|e| MachineFault::io("create", &folder, e))?;
         let path = folder.join("stage.json");
         if !path.is_file() {
-            let text = serde_json::to_vec_pretty(&facts).unwrap_or_default();
+            let text = serde_json::to_vec_pretty(facts).unwrap_or_default();
             place.write(&path, &text)?;
         }
         let mut store = Self {

@@ -18,7 +18,7 @@ use super::stage::StageStore;
 const SHARD_BYTES: u64 = 64 << 20;
 /// Bytes of rows that are made a row group: each has some kilobytes of facts in the footer, and who
 /// reads one row reads its group.
-const GROUP_BYTES: usize = 256 << 10;
+const GROUP_BYTES: usize = 512 << 10;
 
 /// Takes rows and refusals of one stage, from any number of threads, one at a time: what follows each
 /// other among the samples then lies together, and what encoding takes is little beside making a row.

@@ -420,9 +420,7 @@ fn after_any_edit_the_data_set_is_that_of_a_run_from_scratch() {
         (
             made,
             bytes(
-                &PathBuf::from(sandbox.path("."))
-                    .join(summary["run"].as_str().expect("a path"))
-                    .join("dataset"),
+                &sandbox.path(".").join(summary["run"].as_str().expect("a path")).join("dataset"),
             ),
         )
     };

@@ -414,7 +414,7 @@ pub fn stage_stats() -> Schema {
         Column::new("rows_in", T::UInt64, "Rows that came in."),
         Column::new("rows_out", T::UInt64, "Rows that went out."),
         Column::new("refused", T::UInt64, "Rows that were refused."),
-        Column::new("reused", T::UInt64, "Rows that an earlier attempt had made."),
+        Column::new("reused", T::UInt64, "Rows out that the store had."),
         Column::new("seconds", T::Float64, "Busy seconds, summed over threads."),
     ];
     Schema::new("stage_stats", 1, columns)
