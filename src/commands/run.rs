@@ -14,8 +14,8 @@ use voxflow_contract::{Batch, BatchError};
 use crate::catalogue;
 use crate::cli::{self, Format, GlobalArgs, RunArgs};
 use crate::engine::{
-    Cluster, Counters, EngineFault, Graph, Node, Options, Report, Scan, Stop, install_panic_hook,
-    run as run_graph, scan_sources,
+    Cluster, Counters, Duplicates, EngineFault, Graph, Node, Options, Report, Scan, Stop,
+    install_panic_hook, run as run_graph, scan_sources,
 };
 use crate::error::Error;
 use crate::exit_code;
@@ -270,6 +270,7 @@ fn summary(plan: &Plan, report: &Report, begun: Instant) -> Result<Value, Error>
         "refused": refused_samples(report),
         "stages": stages.collect::<Vec<_>>(),
         "splits": splits,
+        "duplicates": report.duplicates,
         "metrics": metrics(report)?,
         "elapsed_s": begun.elapsed().as_secs_f64(),
         "peak_rss_bytes": peak_rss_bytes(),
@@ -357,6 +358,7 @@ fn text_report(plan: &Plan, run: &str, report: &Report, summary: &Value) -> Stri
         );
     }
     refusal_lines(&mut text, report);
+    duplicate_lines(&mut text, report);
     let splits = summary["splits"].as_object().into_iter().flatten();
     let splits: Vec<String> = splits.map(|(split, rows)| format!("{rows} {split}")).collect();
     let _ = writeln!(
@@ -371,6 +373,18 @@ fn text_report(plan: &Plan, run: &str, report: &Report, summary: &Value) -> Stri
     );
     let _ = writeln!(text, "{}", report.folder.display());
     text
+}
+
+/// Samples that are the same, where there are any.
+fn duplicate_lines(text: &mut String, report: &Report) {
+    for found in report.duplicates.iter().filter(|found| found.values > 0) {
+        let Duplicates { of, values, samples, leaking } = found;
+        let _ = write!(text, "\nduplicates: {samples} samples share {values} values of `{of}`");
+        let _ = match leaking {
+            0 => writeln!(text, ", none of them across splits"),
+            _ => writeln!(text, "; {leaking} of them LEAK: they lie in several splits"),
+        };
+    }
 }
 
 /// The first refusals of each stage and code; the table has them all.

@@ -6,7 +6,8 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use voxflow_contract::{
-    Batch, BatchError, Committed, ContentHash, MachineFault, Refusal, Stage, Values, tables,
+    Batch, BatchError, Column, ColumnType, Committed, ContentHash, MachineFault, Refusal, Schema,
+    Stage, Values, row_hashes, tables,
 };
 
 use super::counters::{StageCount, nanos};
@@ -14,11 +15,15 @@ use super::dataset::{Rows, write_dataset};
 use super::fault::EngineFault;
 use super::guard::guarded;
 use super::inputs::record_inputs;
+use super::leakage::duplicates;
 use super::made::Made;
 use super::run::Report;
 use super::shared::Shared;
 use super::work_list::{State, Stores, content_of};
-use crate::store::{KeptFiles, Place, RowKey};
+use crate::store::{KeptFiles, Place, RowKey, RowReader};
+
+/// Rows that are read at once when a keyed stage needs a column of them.
+const COLUMN_CHUNK: usize = 64;
 
 /// Makes every data set below `folder`, and says what all stages did.
 ///
@@ -298,7 +303,12 @@ fn say_late(
         let positions: Vec<u32> = told.collect::<BTreeSet<u32>>().into_iter().collect();
         let fault = |message: String| EngineFault::Keys { stage: id.clone(), message };
         let keys = key_batch(shared, root, &settled[&root], &positions);
-        let keys = keys.map_err(|e| fault(e.to_string()))?;
+        let mut keys = keys.map_err(|e| fault(e.to_string()))?;
+        for column in keyed.columns() {
+            let hashes = column_hashes(shared, stage, &column, &settled[&root], &positions);
+            let hashes = hashes.map_err(|f| EngineFault::machine(id, f))?;
+            keys = keys.beside(&hashes).map_err(|e| fault(e.to_string()))?;
+        }
         let said = guarded(|| keyed.assign(&keys));
         let said = said.map_err(|panic| fault(format!("it panicked: {panic}")))?;
         let said = said.map_err(|refusal| fault(refusal.message))?;
@@ -309,6 +319,11 @@ fn say_late(
         if additions.rows() as u64 != rows {
             return Err(fault(format!("it said {} rows of {rows} samples", additions.rows())));
         }
+        let splits = additions.schema().column("split").map(|_| &additions);
+        for of in ["content".to_owned()].into_iter().chain(keyed.columns()) {
+            let found = duplicates(&keys, &of, splits).map_err(|e| fault(e.to_string()))?;
+            report.duplicates.push(found);
+        }
         let nanos = nanos(begun.elapsed());
         report.stages[stage] =
             StageCount { rows_in: rows, rows_out: rows, nanos, ..StageCount::default() };
@@ -316,6 +331,43 @@ fn say_late(
         late.insert(stage, Late { positions, additions });
     }
     Ok(late)
+}
+
+/// The hashes of a column of a stage that keyed stage `reader` reads from, under the column's name.
+fn column_hashes(
+    shared: &Shared,
+    reader: usize,
+    column: &str,
+    settled: &Settled,
+    positions: &[u32],
+) -> Result<Batch, MachineFault> {
+    let (graph, root) = (&shared.graph, shared.graph.root(reader));
+    let internal = |e: BatchError| MachineFault::new(e.to_string());
+    let has_it = |stage: &usize| match &graph.nodes[*stage].stage {
+        Stage::Source(source) => source.output().column(column).is_some(),
+        Stage::Operator(operator) => operator.output().column(column).is_some(),
+        _ => false,
+    };
+    let stage = graph.streaming_inputs(reader).into_iter().find(has_it);
+    let number = shared.kept[&root].stages.iter().position(|kept| Some(*kept) == stage);
+    let (Some(stage), Some(number)) = (stage, number) else {
+        return Err(MachineFault::new(format!("no stage gives column `{column}`")));
+    };
+    let stores = shared.stores_of(root);
+    let mut rows = RowReader::new(&stores[&stage]);
+    let mut hashes = Vec::with_capacity(positions.len());
+    for chunk in positions.chunks(COLUMN_CHUNK) {
+        let places = chunk.iter().filter_map(|p| settled.places[number][*p as usize]);
+        let places: Vec<Place> = places.collect();
+        if places.len() < chunk.len() {
+            let message = format!("a sample that arrived has no column `{column}`");
+            return Err(MachineFault::new(message));
+        }
+        hashes.extend(row_hashes(&rows.read(&places)?, column).map_err(internal)?);
+    }
+    let columns = vec![Column::new(column, ColumnType::FixedBinary(ContentHash::LEN), "Hash.")];
+    let values = Values::fixed_binary(ContentHash::LEN, hashes.iter().map(|h| *h.as_bytes()));
+    Batch::new(Schema::new("hashes", 1, columns), vec![values]).map_err(internal)
 }
 
 /// The key columns of these samples, under the schema [`tables::key`].

@@ -19,6 +19,7 @@ use super::counters::{Counters, StageCount, nanos};
 use super::fault::EngineFault;
 use super::feed::{self, Slot};
 use super::graph::Graph;
+use super::leakage::Duplicates;
 use super::made::Made;
 use super::permits::Budget;
 use super::pool::Pool;
@@ -82,6 +83,8 @@ pub struct Report {
     pub refusals: Vec<Refusal>,
     /// The table of what each source gave, by stage id; its path is relative to the run's folder.
     pub inputs: BTreeMap<String, OutputFile>,
+    /// What is the same in several samples, by what keyed stages look at.
+    pub duplicates: Vec<Duplicates>,
     /// What each sink committed, by stage id.
     pub committed: BTreeMap<String, Committed>,
     /// What each task left behind.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use voxflow_contract::ContentHash;
+use voxflow_contract::{ContentHash, Stage};
 
 use super::entries::Entries;
 use super::graph::Graph;
@@ -50,7 +50,8 @@ impl Needs {
     }
 }
 
-/// The stages of one source whose rows the store keeps: those that sinks read.
+/// The stages of one source whose rows the store keeps: those that sinks read, and keyed stages that
+/// need more than keys.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     /// Positions in the graph, ascending.
@@ -72,11 +73,12 @@ pub(crate) enum State {
 
 impl Kept {
     pub(crate) fn new(graph: &Graph, root: usize) -> Self {
-        let mut stages: Vec<usize> = graph
-            .sinks()
-            .into_iter()
-            .filter(|&sink| graph.root(sink) == root)
-            .flat_map(|sink| graph.streaming_inputs(sink))
+        let needs_columns =
+            |stage: &Stage| matches!(stage, Stage::Keyed(keyed) if !keyed.columns().is_empty());
+        let readers = graph.sinks().into_iter().chain(graph.positions(needs_columns));
+        let mut stages: Vec<usize> = readers
+            .filter(|&reader| graph.root(reader) == root)
+            .flat_map(|reader| graph.streaming_inputs(reader))
             .collect();
         stages.sort_unstable();
         stages.dedup();

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use voxflow_contract::{Inputs, Kind, Schema, SetupFault, Stage, tables};
+use voxflow_contract::{Inputs, Kind, Schema, SetupFault, Stage, has_row_hashes, tables};
 
-use super::diagnostics::{Diagnostic, Source};
+use super::diagnostics::{Diagnostic, Source, nearest};
 use super::graph::{Graph, from_span};
 use super::parse::{Spec, StageSpec};
 use crate::registry::{self, Role};
@@ -105,7 +105,10 @@ impl Checker<'_> {
         match self.joined() {
             Err(diagnostic) => (vec![*diagnostic], self.built_schema()),
             Ok(joined) if role == Role::Sink => self.sink(joined),
-            Ok(_) => (found, self.built_schema()),
+            Ok(joined) => {
+                found.extend(self.missing_columns(&joined));
+                (found, self.built_schema())
+            }
         }
     }
 
@@ -219,6 +222,33 @@ impl Checker<'_> {
             from.join(", "),
         );
         Some(self.error(message).help(self.who_gives(first)))
+    }
+
+    /// Columns that a keyed stage needs and none of its inputs has, or has of a type that it cannot use.
+    fn missing_columns(&self, joined: &Schema) -> Vec<Diagnostic> {
+        let Some(Stage::Keyed(keyed)) = &self.drafts[self.position].stage else { return vec![] };
+        let usable = joined.columns().iter().filter(|c| has_row_hashes(&c.column_type));
+        let usable: Vec<&str> = usable.map(|column| column.name.as_str()).collect();
+        let missing = keyed.columns().into_iter().filter(|name| !usable.contains(&name.as_str()));
+        let tell = |name: String| {
+            let message = match joined.column(&name) {
+                Some(column) => format!(
+                    "samples cannot be grouped by column `{name}`, which is {}",
+                    column.column_type
+                ),
+                None => {
+                    format!("there is no column `{name}` in the input of `{}`", self.stage().id)
+                }
+            };
+            let mut known: Vec<&str> = usable.clone();
+            known.extend(["content", "sample"]);
+            let help = match nearest(&name, &known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are: {}", known.join(", ")),
+            };
+            self.error(message).help(help)
+        };
+        missing.map(tell).collect()
     }
 
     fn who_gives(&self, table: &str) -> String {

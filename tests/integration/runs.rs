@@ -310,6 +310,53 @@ fn a_run_is_verified_repeated_and_compared() {
     assert!(ended.code == 40 && ended.stderr.contains("gone: dataset/"), "{ended:?}");
 }
 
+#[test]
+fn planted_duplicates_are_found_and_a_split_can_keep_them_together() {
+    let sandbox = Sandbox::new();
+    for i in 1..25 {
+        let mesh = TETRAHEDRON_OFF.replace("1 0 0", &format!("{}.{} 0 0", 1 + i / 8, i % 8));
+        sandbox.write(&format!("meshes/a/m{i:02}.off"), mesh);
+    }
+    // One shape as the same bytes under other names, and in another format.
+    let off = fs::read_to_string(sandbox.path("meshes/a/m01.off")).expect("read");
+    for name in ["a/twin.off", "b/twin.off", "a/again.off"] {
+        sandbox.write(&format!("meshes/{name}"), off.clone());
+    }
+    let numbers: Vec<&str> = off.lines().skip(2).collect();
+    let vertices = numbers[..4].iter().map(|line| format!("v {line}\n"));
+    let face = |line: &&str| {
+        let corners = line.split_whitespace().skip(1).map(|v| v.parse::<u32>().expect("a number"));
+        format!("f {}\n", corners.map(|v| (v + 1).to_string()).collect::<Vec<_>>().join(" "))
+    };
+    let obj: String = vertices.chain(numbers[4..].iter().map(face)).collect();
+    for i in 0..6 {
+        sandbox.write(&format!("meshes/a/exported{i}.obj"), obj.replace('\n', &"\n".repeat(i + 1)));
+    }
+    let pipeline = shipped("pipelines/meshes-to-voxels.toml");
+    let duplicates = |group: &str| {
+        let fixed = ["--home", "home", "run", &pipeline, "--set", "root=meshes"];
+        let set = format!("split.group={group}");
+        let ended = sandbox.run(&[&fixed[..], &["--set", &set, "--format", "json"]].concat());
+        (ended.code, summary(&ended)["duplicates"].clone())
+    };
+    let (code, by_sample) = duplicates("sample");
+    assert_eq!(
+        (code, &by_sample[0]["values"], &by_sample[0]["samples"]),
+        (0, &1.into(), &4.into())
+    );
+    let (_, by_content) = duplicates("content");
+    assert_eq!(by_content[0]["leaking"], 0, "the same bytes stay together");
+    let (_, by_grid) = duplicates("voxels");
+    assert_eq!((&by_grid[0]["of"], &by_grid[1]["of"]), (&"content".into(), &"voxels".into()));
+    assert!(by_grid[1]["samples"].as_u64() >= Some(10), "{by_grid}");
+    assert_eq!((&by_grid[0]["leaking"], &by_grid[1]["leaking"]), (&0.into(), &0.into()));
+    let ended = sandbox.run(&["plan", &pipeline, "--set", "root=x", "--set", "split.group=voxel"]);
+    assert!(ended.code == 12 && ended.stderr.contains("did you mean `voxels`?"), "{ended:?}");
+    let ended =
+        sandbox.run(&["plan", &pipeline, "--set", "root=x", "--set", "split.group=grid_scale"]);
+    assert!(ended.code == 12 && ended.stderr.contains("cannot be grouped"), "{ended:?}");
+}
+
 /// Every file below a folder that ends so.
 fn files_below(folder: &Path, end: &str) -> Vec<PathBuf> {
     let is_wanted = |path: &&PathBuf| path.to_string_lossy().ends_with(end);

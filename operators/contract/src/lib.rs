@@ -17,6 +17,7 @@ mod mesh;
 mod params;
 mod random;
 mod refusal;
+mod row_hashes;
 mod rows;
 mod schema;
 mod soft_grid;
@@ -34,6 +35,7 @@ pub use mesh::{Appearance, Bounds, Material, TriMesh};
 pub use params::{ParamError, Params};
 pub use random::Random;
 pub use refusal::{Fault, Refusal, Refusals, refusal_batch};
+pub use row_hashes::{has_row_hashes, row_hashes};
 pub use rows::{
     appearance_of_row, appearance_values, key_values, map_rows, mesh_of_row, mesh_values,
     occupancy_of_row, occupancy_values, voxels_of_row, voxels_values,

@@ -111,8 +111,14 @@ pub trait Keyed: Send + Sync {
     /// Schema of the rows it gives: the key columns and more.
     fn output(&self) -> Schema;
 
+    /// Columns it needs beside the key, of the stages it reads from.
+    fn columns(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Gives one row for each row of `keys`, in the same order. `keys` holds the key columns of
-    /// every sample that arrived, sorted by sample.
+    /// every sample that arrived, sorted by sample, and for each of [`Keyed::columns`] the hash of its
+    /// value, 32 bytes, under the same name.
     ///
     /// # Errors
     /// When the keys as a whole cannot be worked on.

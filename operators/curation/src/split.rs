@@ -19,14 +19,26 @@ pub const SPLITS: [&str; 3] = ["train", "val", "test"];
 const SUM_TOLERANCE: f64 = 1.000_001e-9;
 
 /// What always lies in one split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "String")]
 pub enum GroupBy {
     /// All samples of equal content, so that no duplicate leaks from one split to another.
     #[default]
     Content,
     /// Each sample by itself; duplicates may leak.
     Sample,
+    /// All samples that have the same value in this column.
+    Column(String),
+}
+
+impl From<String> for GroupBy {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "content" => Self::Content,
+            "sample" => Self::Sample,
+            _ => Self::Column(text),
+        }
+    }
 }
 
 /// Parameters of `split`.
@@ -45,9 +57,15 @@ pub struct SplitParams {
     /// Seed of the order in which samples are dealt; the pipeline's when not given.
     #[serde(default)]
     pub seed: Option<u64>,
-    /// What always lies in one split: samples of equal `content`, or each `sample` by itself.
+    /// What always lies in one split: samples of equal `content`, each `sample` by itself, or samples
+    /// with the same value in the column of this name.
     #[serde(default)]
+    #[schemars(with = "String", default = "default_group")]
     pub group: GroupBy,
+}
+
+fn default_group() -> String {
+    "content".to_owned()
 }
 
 fn default_train() -> f64 {
@@ -78,7 +96,9 @@ impl Kind for SplitKind {
          Samples of equal content form a group, and a group is never cut: duplicates lie in one \
          split, whatever they are called. A group belongs to the class of its first sample by id, \
          so a file that lies in two classes counts in one of them. With `group = \"sample\"` every \
-         sample is its own group and duplicates may leak.\n\n\
+         sample is its own group and duplicates may leak. Any other `group` is the name of a column \
+         of a stage that it reads from (text, whole numbers, hashes, grids): with `group = \"voxels\"` \
+         shapes that give the same grid lie in one split, also when they come in different formats.\n\n\
          Quotas are per class and count groups: the largest-remainder method cuts the number of \
          groups of a class into train, val and test, ties going to the earlier. A class without \
          duplicates is thus split exactly by samples; one with duplicates is off by as many samples \
@@ -159,8 +179,15 @@ impl Keyed for Split {
         tables::split()
     }
 
+    fn columns(&self) -> Vec<String> {
+        match &self.group {
+            GroupBy::Column(name) => vec![name.clone()],
+            GroupBy::Content | GroupBy::Sample => Vec::new(),
+        }
+    }
+
     fn assign(&self, keys: &Batch) -> Result<Batch, Fault> {
-        let keys_of_rows = Keys::new(keys, self.group)?;
+        let keys_of_rows = Keys::new(keys, &self.group)?;
         let groups = self.ranked_groups(&keys_of_rows);
         let mut split_of_row = vec![0u8; keys.rows()];
         for class in groups.chunk_by(|a, b| keys_of_rows.category(a) == keys_of_rows.category(b)) {
@@ -182,21 +209,23 @@ impl Keyed for Split {
 /// Keys of all rows, and the rows in the order of their group keys: a few bytes a sample, since there
 /// may be millions.
 struct Keys<'a> {
-    group: GroupBy,
+    is_by_sample: bool,
     samples: Vec<&'a str>,
     categories: Vec<&'a str>,
+    /// What groups are by, if not by sample.
     contents: Vec<&'a [u8]>,
     /// Row numbers by group key, then by sample.
     by_key: Vec<u32>,
 }
 
 impl<'a> Keys<'a> {
-    fn new(keys: &'a Batch, group: GroupBy) -> Result<Self, Fault> {
+    fn new(keys: &'a Batch, group: &GroupBy) -> Result<Self, Fault> {
         let too_many = |_| Fault::new("too_many", "a split takes at most 2^32 samples");
         let rows = u32::try_from(keys.rows()).map_err(too_many)?;
-        let contents = keys.fixed_binary("content")?;
+        let column = if let GroupBy::Column(name) = group { name } else { "content" };
+        let contents = keys.fixed_binary(column)?;
         let mut keys = Self {
-            group,
+            is_by_sample: *group == GroupBy::Sample,
             samples: keys.utf8("sample")?.values_iter().collect(),
             categories: keys.utf8("category")?.values_iter().collect(),
             contents: (0..keys.rows()).map(|row| contents.value(row)).collect(),
@@ -209,10 +238,10 @@ impl<'a> Keys<'a> {
     }
 
     fn key(&self, row: u32) -> &'a [u8] {
-        match self.group {
-            GroupBy::Content => self.contents[row as usize],
-            GroupBy::Sample => self.samples[row as usize].as_bytes(),
+        if self.is_by_sample {
+            return self.samples[row as usize].as_bytes();
         }
+        self.contents[row as usize]
     }
 
     /// Group key of a group.
