@@ -36,7 +36,7 @@ pub(crate) fn duplicates(
         *leaks |= *first != split;
     }
     let mut all = Duplicates { of: column.to_owned(), values: 0, samples: 0, leaking: 0 };
-    #[expect(clippy::iter_over_hash_type, reason = "sums do not depend on the order")]
+    // Sums do not depend on the order.
     for (samples, _, leaks) in known.into_values().filter(|(samples, ..)| *samples > 1) {
         all.values += 1;
         all.samples += samples;

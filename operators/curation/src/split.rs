@@ -392,7 +392,29 @@ mod tests {
             build(json!({"train": 0.333333333, "val": 0.333333333, "test": 0.333333333})).is_ok()
         );
         assert!(build(json!({"train": 1.0, "val": 0, "test": 0})).is_ok());
-        assert_eq!(message(json!({"group": "class"})).key, "group");
+        assert_eq!(message(json!({"group": 3})).key, "group");
+    }
+
+    #[test]
+    fn groups_of_a_column_are_whole() {
+        let by_shape = build(json!({"group": "shape"})).expect("good parameters");
+        assert_eq!(by_shape.columns(), ["shape"]);
+        let rows = unlike("chair", 60);
+        let shapes = (0..60u8).map(|i| [i / 3; 32]);
+        let column = voxflow_contract::Column::new(
+            "shape",
+            voxflow_contract::ColumnType::FixedBinary(32),
+            "Hash of a shape.",
+        );
+        let shapes = Batch::new(
+            Schema::new("shape", 1, vec![column]),
+            vec![Values::fixed_binary(32, shapes)],
+        );
+        let keys = keys(&rows).beside(&shapes.expect("a batch")).expect("as many rows");
+        let said = by_shape.assign(&keys).expect("a split");
+        let splits: Vec<_> = said.utf8("split").expect("split").values_iter().collect();
+        assert!(splits.chunks(3).all(|group| group.iter().all(|split| *split == group[0])));
+        assert_eq!(splits.iter().filter(|split| **split == "train").count(), 42);
     }
 
     proptest! {
