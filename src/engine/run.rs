@@ -28,7 +28,7 @@ use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
 use super::trainer::{Start, start};
 use super::work_list::{Kept, WorkList};
-use crate::store::{Cost, KeptFiles, StageWriter, Store};
+use crate::store::{Cost, KeptFiles, StageFacts, StageWriter, Store, Turn};
 
 /// Parts that may be in flight for each thread, whatever their size.
 const PARTS_PER_THREAD: usize = 3;
@@ -106,7 +106,12 @@ pub fn run(
     let watch = options.cluster.as_ref().map(Watch::start).transpose();
     let watch =
         watch.map_err(|e| EngineFault::Bug(format!("no thread to watch the cluster: {e}")))?;
+    let store = Store::open(&options.home).map_err(|fault| EngineFault::machine("store", fault))?;
+    // The processes of a cluster make rows side by side: their first takes the turn for all.
+    let turn = if process == 0 { Some(take_turn(graph, &store, options)?) } else { None };
     let process_state = Arc::new(Process {
+        store,
+        turn: Mutex::new(turn),
         graph: graph.clone(),
         scans: Arc::new(scans),
         options: options.clone(),
@@ -125,11 +130,32 @@ pub fn run(
     process_state.finish(&results)
 }
 
+/// Waits for other runs that make the same rows: what they make need not be made again.
+fn take_turn(graph: &Graph, store: &Store, options: &Options) -> Result<Turn, EngineFault> {
+    let kept = graph.sources().into_iter().flat_map(|root| Kept::new(graph, root).stages);
+    let stages: Vec<&StageFacts> = kept.map(|stage| &graph.nodes[stage].facts).collect();
+    let mut is_told = false;
+    let turn = store.take_turn(&stages, || {
+        if !is_told {
+            eprintln!("waiting for another run that makes the same rows");
+            is_told = true;
+        }
+        !options.stop.is_requested()
+    });
+    match turn.map_err(|fault| EngineFault::machine("store", fault))? {
+        Some(turn) => Ok(turn),
+        None => Err(EngineFault::Stopped { made: 0, samples: 0 }),
+    }
+}
+
 /// What the workers of this process share, before and after the run's folder is known.
 struct Process {
     graph: Graph,
     scans: Arc<BTreeMap<usize, Scan>>,
     options: Options,
+    store: Store,
+    /// Held until all rows are made.
+    turn: Mutex<Option<Turn>>,
     watch: Option<Watch>,
     opened: OnceLock<Result<Opened, String>>,
     report: Mutex<Report>,
@@ -159,6 +185,7 @@ impl Process {
             shared.fail(EngineFault::machine("cluster", fault));
         }
         meet(worker, shared);
+        drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
         if worker.index() == 0 && !shared.is_aborted() {
             match self.commit(opened) {
                 Ok(report) => *self.report() = report,
@@ -211,11 +238,9 @@ impl Process {
             let watching = watch.connected(cluster, &folder, &options.stop);
             watching.map_err(|e| io_fault("cluster", "watch", &folder, e))?;
         }
-        let store_fault = |fault| EngineFault::machine("store", fault);
-        let store = Store::open(&options.home).map_err(store_fault)?;
-        let shared = self.share(&store)?;
+        let shared = self.share(&self.store)?;
         let slots = graph.tasks().iter().map(|_| Arc::default()).collect();
-        let files = store.files().map_err(store_fault)?;
+        let files = self.store.files().map_err(|f| EngineFault::machine("store", f))?;
         Ok(Opened { folder, shared: Arc::new(shared), files, slots })
     }
 

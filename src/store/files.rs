@@ -75,7 +75,12 @@ impl KeptFiles {
             fs::set_permissions(file, permissions)?;
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => link_or_copy(file, &path)?,
+                _ => {}
+            }
+            match link_or_copy(file, &path) {
+                // Another run was faster with the same file.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                linked => linked?,
             }
             fs::metadata(&path)
         };

@@ -1,16 +1,20 @@
 //! `Store`: the folder of the store, and this process's place in it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use voxflow_contract::MachineFault;
 
 use super::facts::Facts;
 use super::files::KeptFiles;
 use super::stage::{StageFacts, StageStore};
+
+/// How often a run that waits for another looks whether it may go on.
+const TURN_POLL: Duration = Duration::from_millis(50);
 
 /// The store of a home, open for as long as this lives.
 #[derive(Clone)]
@@ -52,6 +56,40 @@ impl Store {
     /// When the disk fails.
     pub(crate) fn stage(&self, facts: &StageFacts) -> Result<StageStore, MachineFault> {
         StageStore::open(&self.root.join("rows"), facts, Arc::clone(&self.place))
+    }
+
+    /// Waits until no other run makes rows of these stages, and keeps others from it for as long as the
+    /// result lives, however the process ends. `wait` is asked now and then whether to go on waiting;
+    /// `None` when it said no.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn take_turn(
+        &self,
+        stages: &[&StageFacts],
+        mut wait: impl FnMut() -> bool,
+    ) -> Result<Option<Turn>, MachineFault> {
+        // All runs ask in one order, so that no two wait for each other.
+        let mut names: Vec<&str> = stages.iter().map(|facts| short(&facts.fingerprint)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut locks = Vec::with_capacity(names.len());
+        for name in names {
+            let folder = self.root.join("rows").join(name);
+            fs::create_dir_all(&folder).map_err(|e| MachineFault::io("create", &folder, e))?;
+            let path = folder.join("turn");
+            let file = open_lock(&path)?;
+            loop {
+                match file.try_lock() {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) if wait() => std::thread::sleep(TURN_POLL),
+                    Err(TryLockError::WouldBlock) => return Ok(None),
+                    Err(TryLockError::Error(e)) => return Err(MachineFault::io("lock", &path, e)),
+                }
+            }
+            locks.push(file);
+        }
+        Ok(Some(Turn { _locks: locks }))
     }
 
     /// What the store has of a stage, if it ever had anything of it.
@@ -103,6 +141,11 @@ impl Store {
     pub(crate) fn files(&self) -> Result<KeptFiles, MachineFault> {
         KeptFiles::open(self.root.join("files"), Arc::clone(&self.place))
     }
+}
+
+/// Leave to make rows of some stages.
+pub(crate) struct Turn {
+    _locks: Vec<File>,
 }
 
 /// A fingerprint as the name of a file: half of it is more than enough to tell all apart.

@@ -4,6 +4,7 @@
 //! HOME/store/
 //!   lock                       held, shared, by whoever uses the store; alone by who tidies it
 //!   rows/<stage>/stage.json    which stage this is: kind, version, parameters, what it reads from
+//!   rows/<stage>/turn         locked by the run that makes rows of the stage
 //!   rows/<stage>/cost.json    what its rows have cost so far
 //!   rows/<stage>/<shard>.parquet  rows of many samples, about 64 MiB
 //!   rows/<stage>/<shard>.shard    their keys and the hashes of the file; refusals. Without it the
@@ -35,7 +36,7 @@ mod write;
 pub(crate) use cost::Cost;
 pub(crate) use facts::Facts;
 pub(crate) use files::KeptFiles;
-pub(crate) use home::Store;
+pub(crate) use home::{Store, Turn};
 pub(crate) use key::{RowKey, hash_of};
 pub(crate) use place::Place;
 pub(crate) use read::RowReader;

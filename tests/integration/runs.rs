@@ -357,6 +357,38 @@ fn planted_duplicates_are_found_and_a_split_can_keep_them_together() {
     assert!(ended.code == 12 && ended.stderr.contains("cannot be grouped"), "{ended:?}");
 }
 
+#[test]
+fn two_runs_at_once_make_every_row_once() {
+    let sandbox = Sandbox::new();
+    sandbox.write("prepare.toml", PREPARATION);
+    let run = || {
+        let arguments = ["--home", "home", "run", "prepare.toml", "--set", "count=240"];
+        Command::new(env!("CARGO_BIN_EXE_voxflow"))
+            .args(arguments)
+            .args(["--format", "json", "--progress", "never"])
+            .current_dir(sandbox.path("."))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts")
+    };
+    let ended = [run(), run()].map(|child| child.wait_with_output().expect("it ends"));
+    let mut made = 0;
+    for output in &ended {
+        assert!(output.status.success());
+        let text = String::from_utf8_lossy(&output.stdout);
+        let summary: Value =
+            serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+        let stages = summary["stages"].as_array().expect("stages");
+        let views = stages.iter().find(|stage| stage["id"] == "views").expect("it is there");
+        made += views["rows_out"].as_u64().expect("rows") - views["reused"].as_u64().expect("rows");
+    }
+    assert_eq!(made, 240, "each row is made by one of the two");
+    let runs = fs::read_dir(sandbox.path("home/runs")).expect("runs").flatten();
+    let data: Vec<_> = runs.map(|run| bytes(&run.path().join("dataset"))).collect();
+    assert!(data.len() == 2 && data[0] == data[1] && !data[0].is_empty());
+}
+
 /// Every file below a folder that ends so.
 fn files_below(folder: &Path, end: &str) -> Vec<PathBuf> {
     let is_wanted = |path: &&PathBuf| path.to_string_lossy().ends_with(end);
