@@ -50,6 +50,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Say what differs between two runs
     Diff(DiffArgs),
+    /// Show what became of one sample of a run, and where its rows lie
+    Explain(ExplainArgs),
     /// Show, check or tidy the store of rows
     Store(StoreArgs),
     /// List what a stage can be, or show the manual of one
@@ -304,6 +306,24 @@ pub struct DiffArgs {
     #[arg(value_name = "OTHER")]
     pub second: String,
     /// Form of the list on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow explain quickstart-20261125-120000 chair/000012
+  voxflow explain --format json .voxflow/runs/meshes-to-voxels-20261125-120000 cup/fuze.obj")]
+pub struct ExplainArgs {
+    /// Id or folder of the run
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Id of the sample
+    #[arg(value_name = "SAMPLE")]
+    pub sample: String,
+    /// Form of the answer on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -5,6 +5,7 @@ pub mod convert;
 pub mod datasets;
 pub mod diff;
 pub mod dispatch;
+pub mod explain;
 pub mod inspect;
 pub mod operators;
 pub mod plan;

@@ -132,6 +132,11 @@ impl StageStore {
         self.rows.get(key).copied()
     }
 
+    /// The file that a row lies in, and its number there.
+    pub(crate) fn locate(&self, place: Place) -> (PathBuf, u32) {
+        (self.data_file(&self.shards[place.shard as usize].name), place.row)
+    }
+
     /// Why the stage gave no row for a sample.
     pub(crate) fn refusal(&self, key: &RowKey) -> Option<&Refusal> {
         self.refused.get(key)

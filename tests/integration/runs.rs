@@ -389,6 +389,27 @@ fn two_runs_at_once_make_every_row_once() {
     assert!(data.len() == 2 && data[0] == data[1] && !data[0].is_empty());
 }
 
+#[test]
+fn a_sample_is_explained_from_its_file_to_its_row() {
+    let sandbox = Sandbox::new();
+    let pipeline = shipped("pipelines/meshes-to-voxels.toml");
+    sandbox.write("meshes/a/good.off", TETRAHEDRON_OFF);
+    sandbox.write("meshes/a/torn.off", "OFF\n4 4 6\n0 0 0\n");
+    let run = ["run", &pipeline, "--set", "root=meshes", "--allow-refused", "1"];
+    let ended = sandbox.run(&run);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let run = ended.stdout.lines().last().expect("the folder").to_owned();
+    let good = sandbox.succeed(&["explain", &run, "a/good"]);
+    assert!(good.contains("meshes: a/good.off") && good.contains("row 0 of dataset/"), "{good}");
+    let kept = good.lines().find(|line| line.contains("voxels ")).expect("a line");
+    let file = kept.rsplit(' ').next().expect("a path");
+    assert!(sandbox.path(file).is_file(), "{kept}");
+    let torn = sandbox.succeed(&["explain", &run, "a/torn"]);
+    assert!(torn.contains("decode_mesh      refused: truncated"), "{torn}");
+    let ended = sandbox.run(&["explain", &run, "a/tron"]);
+    assert!(ended.code == 14 && ended.stderr.contains("did you mean `a/torn`?"), "{ended:?}");
+}
+
 /// Every file below a folder that ends so.
 fn files_below(folder: &Path, end: &str) -> Vec<PathBuf> {
     let is_wanted = |path: &&PathBuf| path.to_string_lossy().ends_with(end);
