@@ -125,6 +125,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
         stop: Stop::default(),
         counters: Arc::new(Counters::new(graph.nodes.len())),
         task_progress: Arc::new(|_, _, _| {}),
+        tells_fates: false,
     };
     let begun = Instant::now();
     let report = run(&graph, scans, &options).expect("it runs");

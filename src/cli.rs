@@ -46,6 +46,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show what a pipeline would do, without doing it
     Plan(PlanArgs),
+    /// Keep the data sets of a pipeline up to date with their sources
+    Watch(WatchArgs),
     /// Check that a run's files are what they were, and that it can be repeated
     Verify(VerifyArgs),
     /// Say what differs between two runs
@@ -260,6 +262,36 @@ pub struct OperatorsArgs {
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
     /// Form of the list or manual on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow watch pipelines/meshes-to-voxels.toml --set root=path/to/meshes
+  voxflow watch pipelines/meshes-to-voxels.toml --every-ms 200 --format json")]
+pub struct WatchArgs {
+    /// Pipeline to watch; its tasks are left out
+    #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub pipeline: PathBuf,
+    /// Set a parameter of the pipeline (`name=value`) or of a stage (`stage.key=value`)
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Milliseconds from one look at the sources to the next
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub every_ms: u64,
+    /// End after so many revisions, the first included [default: when asked to stop]
+    #[arg(long, value_name = "N")]
+    pub revisions: Option<u32>,
+    /// Worker threads [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Bytes of rows that may be in flight at once, such as 512MiB or 2G
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
+    pub memory: u64,
+    /// Form of the line that each revision prints on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

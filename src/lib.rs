@@ -6,6 +6,7 @@
 
 mod allocator;
 pub mod catalogue;
+pub mod changes;
 pub mod cli;
 pub mod commands;
 pub mod engine;
@@ -21,6 +22,7 @@ mod run_lock;
 mod store;
 mod terminal;
 mod terminal_picture;
+mod watched;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use voxflow_contract::{Batch, OutputFile};
 use voxflow_formats::parquet::ParquetReader;
 
+use crate::catalogue;
+use crate::cli::GlobalArgs;
 use crate::engine::Report;
 use crate::error::Error;
 use crate::pipeline::Plan;
@@ -49,6 +51,25 @@ pub(crate) struct Asked {
     pub(crate) catalogue: Option<PathBuf>,
     /// The folder it was started in: relative roots begin there.
     pub(crate) folder: PathBuf,
+}
+
+impl Asked {
+    /// What a command line asks for.
+    pub(crate) fn new(
+        set: &[String],
+        device: Option<String>,
+        pipeline: &Path,
+        global: &GlobalArgs,
+    ) -> Self {
+        let beside = pipeline.parent().unwrap_or(Path::new("."));
+        let found = catalogue::locate(global.catalogue.as_deref(), &[beside, Path::new(".")]);
+        Self {
+            set: set.to_vec(),
+            device,
+            catalogue: found.and_then(|file| file.canonicalize().ok()),
+            folder: std::env::current_dir().unwrap_or_default(),
+        }
+    }
 }
 
 /// A file and what is in it.

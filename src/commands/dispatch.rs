@@ -16,6 +16,7 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
         Command::Plan(args) => return commands::plan::plan(args, global),
         Command::Diff(args) => return commands::diff::diff(args, global),
         Command::Explain(args) => commands::explain::explain(args, global),
+        Command::Watch(args) => return commands::watch::watch(args, global),
         Command::Verify(args) => commands::verify::verify(args, global),
         Command::Store(args) => commands::store::store(args, global),
         Command::Operators(args) => commands::operators::operators(args),

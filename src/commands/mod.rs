@@ -14,5 +14,6 @@ pub mod run;
 pub mod schema;
 pub mod store;
 pub mod verify;
+pub mod watch;
 
 pub use dispatch::dispatch;

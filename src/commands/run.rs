@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use voxflow_contract::{Batch, BatchError};
 
-use crate::catalogue;
 use crate::cli::{self, Format, GlobalArgs, RunArgs};
 use crate::engine::{
     Cluster, Counters, Duplicates, EngineFault, Graph, Node, Options, Report, Scan, Stop,
@@ -63,7 +62,7 @@ pub(crate) fn perform(
     let how = if args.quiet { cli::Progress::Never } else { args.progress };
     let progress = Progress::start(how, stage_lines(&graph, &scans), Arc::clone(&counters));
     let options = Options {
-        workers: workers(args),
+        workers: workers(args.workers),
         memory_bytes: args.memory,
         commit_every: Duration::from_secs(args.commit_every.into()),
         home: global.home.clone(),
@@ -73,6 +72,7 @@ pub(crate) fn perform(
         stop: stop_on_signal()?,
         counters,
         task_progress: progress.of_tasks(),
+        tells_fates: false,
     };
     let result = run_graph(&graph, scans, &options);
     drop(progress);
@@ -81,21 +81,10 @@ pub(crate) fn perform(
         return Ok(None);
     }
     run_folder::write_tables(&report.folder, &plan, &report)?;
-    RunLock::write(&plan, asked(args, global), &report)?;
+    let device = args.device.map(|device| device.name().to_owned());
+    let asked = Asked::new(&args.set, device, &args.pipeline, global);
+    RunLock::write(&plan, asked, &report)?;
     Ok(Some((plan, run, report)))
-}
-
-/// What the result depends on, of the command line.
-fn asked(args: &RunArgs, global: &GlobalArgs) -> Asked {
-    let named = global.catalogue.as_deref();
-    let beside = args.pipeline.parent().unwrap_or(Path::new("."));
-    let catalogue = catalogue::locate(named, &[beside, Path::new(".")]);
-    Asked {
-        set: args.set.clone(),
-        device: args.device.map(|device| device.name().to_owned()),
-        catalogue: catalogue.and_then(|file| file.canonicalize().ok()),
-        folder: std::env::current_dir().unwrap_or_default(),
-    }
 }
 
 fn settings(args: &RunArgs, global: &GlobalArgs) -> Settings {
@@ -106,9 +95,9 @@ fn settings(args: &RunArgs, global: &GlobalArgs) -> Settings {
     }
 }
 
-fn workers(args: &RunArgs) -> usize {
+pub(crate) fn workers(asked: Option<u16>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    args.workers.map_or_else(cores, usize::from)
+    asked.map_or_else(cores, usize::from)
 }
 
 /// The graph of a plan.
@@ -174,7 +163,7 @@ fn cluster(args: &RunArgs) -> Result<Option<Cluster>, Error> {
 }
 
 /// The first signal asks to finish and commit what was begun, the second ends the process.
-fn stop_on_signal() -> Result<Stop, Error> {
+pub(crate) fn stop_on_signal() -> Result<Stop, Error> {
     let stop = Stop::default();
     let (asked, signals) = (stop.clone(), AtomicU32::new(0));
     let handler = move || {

@@ -17,7 +17,7 @@ use super::guard::guarded;
 use super::inputs::record_inputs;
 use super::leakage::duplicates;
 use super::made::Made;
-use super::run::Report;
+use super::run::{Report, SampleFate};
 use super::shared::Shared;
 use super::work_list::{State, Stores, content_of};
 use crate::store::{KeptFiles, Place, RowKey, RowReader};
@@ -34,6 +34,7 @@ pub(crate) fn commit(
     files: &KeptFiles,
     folder: &Path,
     made: &Made,
+    tells_fates: bool,
 ) -> Result<Report, EngineFault> {
     refresh(shared)?;
     let graph = &shared.graph;
@@ -53,16 +54,12 @@ pub(crate) fn commit(
         let recorded = record_inputs(&shared.scans[&root], id, contents, files, folder);
         let recorded = recorded.map_err(|fault| EngineFault::machine(id, fault))?;
         report.inputs.insert(id.clone(), recorded);
+        if tells_fates {
+            report.fates.insert(root, of_root.fates());
+        }
         settled.insert(root, of_root);
     }
-    // All that is needed of them is settled.
-    for store in shared.stores.values() {
-        store.write().unwrap_or_else(PoisonError::into_inner).forget_rows();
-    }
-    for facts in shared.facts.values() {
-        facts.lock().unwrap_or_else(PoisonError::into_inner).forget();
-    }
-    crate::allocator::give_back_free();
+    forget(shared);
     report.refusals.sort_by(|a, b| (&a.sample, &a.stage).cmp(&(&b.sample, &b.stage)));
     let late = say_late(shared, &settled, &mut report)?;
     for sink in graph.sinks() {
@@ -106,6 +103,17 @@ fn refresh(shared: &Shared) -> Result<(), EngineFault> {
         refreshed.map_err(|fault| EngineFault::machine(&shared.graph.nodes[root].id, fault))?;
     }
     Ok(())
+}
+
+/// Forgets what is known of each sample: all that is needed of it is settled.
+fn forget(shared: &Shared) {
+    for store in shared.stores.values() {
+        store.write().unwrap_or_else(PoisonError::into_inner).forget_rows();
+    }
+    for facts in shared.facts.values() {
+        facts.lock().unwrap_or_else(PoisonError::into_inner).forget();
+    }
+    crate::allocator::give_back_free();
 }
 
 /// What became of every sample of a source.
@@ -162,6 +170,16 @@ impl Settled {
                 Err(EngineFault::Bug(message))
             }
         }
+    }
+
+    /// What became of every sample.
+    fn fates(&self) -> Vec<Option<SampleFate>> {
+        let fate = |(position, key): (usize, &Option<(ContentHash, RowKey)>)| {
+            let (content, RowKey(key)) = (*key)?;
+            let has_arrived = self.places.iter().all(|places| places[position].is_some());
+            Some(SampleFate { content, key, has_arrived })
+        };
+        self.keys.iter().enumerate().map(fate).collect()
     }
 
     /// Counts rows and gathers refusals of the streaming stages.

@@ -56,7 +56,7 @@ impl Entries {
     }
 
     /// Id of the sample at a position.
-    pub(crate) fn sample(&self, position: usize) -> &str {
+    pub fn sample(&self, position: usize) -> &str {
         self.of(self.rows[position].sample)
     }
 
@@ -66,7 +66,7 @@ impl Entries {
     }
 
     /// What changes when the sample at a position changes.
-    pub(crate) fn stamp(&self, position: usize) -> &str {
+    pub fn stamp(&self, position: usize) -> &str {
         self.of(self.rows[position].stamp)
     }
 
@@ -105,7 +105,7 @@ impl Entries {
     }
 
     /// Position of a sample.
-    pub(crate) fn position(&self, sample: &str) -> Option<usize> {
+    pub fn position(&self, sample: &str) -> Option<usize> {
         self.rows.binary_search_by(|row| self.of(row.sample).cmp(sample)).ok()
     }
 

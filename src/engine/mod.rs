@@ -41,7 +41,7 @@ pub use fault::EngineFault;
 pub use graph::{Graph, Node};
 pub use guard::install_panic_hook;
 pub use leakage::Duplicates;
-pub use run::{Options, Report, TaskProgress, TaskReport, run};
+pub use run::{Options, Report, SampleFate, TaskProgress, TaskReport, kept_stages, run};
 pub use scan::{Scan, scan_sources};
 pub use shared::Stop;
 pub use survey::{StageSurvey, survey};

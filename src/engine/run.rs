@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use timely::dataflow::operators::vec::{Broadcast, ToStream};
 use timely::worker::Worker;
-use voxflow_contract::{Committed, MachineFault, Outcome, OutputFile, Refusal, Stage, TaskContext};
+use voxflow_contract::{
+    Committed, ContentHash, MachineFault, Outcome, OutputFile, Refusal, Stage, TaskContext,
+};
 use voxflow_sources::Dataset;
 
 use super::claims::Claims;
@@ -61,6 +63,8 @@ pub struct Options {
     pub counters: Arc<Counters>,
     /// Takes the progress of tasks.
     pub task_progress: TaskProgress,
+    /// Whether the report has the fate of every sample.
+    pub tells_fates: bool,
 }
 
 /// What a task left behind.
@@ -70,6 +74,22 @@ pub struct TaskReport {
     pub stage: String,
     /// Metrics and report.
     pub outcome: Outcome,
+}
+
+/// What became of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleFate {
+    /// Hash of what it was made from.
+    pub content: ContentHash,
+    /// What its rows are kept under.
+    pub key: [u8; 16],
+    /// Whether every kept stage has a row of it.
+    pub has_arrived: bool,
+}
+
+/// The stages of a source whose rows the store keeps, by position in the graph.
+pub fn kept_stages(graph: &Graph, root: usize) -> Vec<usize> {
+    Kept::new(graph, root).stages
 }
 
 /// What a run did.
@@ -85,6 +105,9 @@ pub struct Report {
     pub inputs: BTreeMap<String, OutputFile>,
     /// What is the same in several samples, by what keyed stages look at.
     pub duplicates: Vec<Duplicates>,
+    /// What became of each sample of a source, by its position, if that was asked for; `None` for one
+    /// that could not be opened.
+    pub fates: BTreeMap<usize, Vec<Option<SampleFate>>>,
     /// What each sink committed, by stage id.
     pub committed: BTreeMap<String, Committed>,
     /// What each task left behind.
@@ -339,7 +362,13 @@ impl Process {
                 added.map_err(|f| EngineFault::machine(&self.graph.nodes[stage].id, f))?;
             }
         }
-        let report = commit::commit(&opened.shared, &opened.files, &opened.folder, &made)?;
+        let report = commit::commit(
+            &opened.shared,
+            &opened.files,
+            &opened.folder,
+            &made,
+            self.options.tells_fates,
+        )?;
         Ok(Report { folder: opened.folder.clone(), is_first: true, ..report })
     }
 

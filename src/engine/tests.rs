@@ -216,6 +216,7 @@ fn go_with(
         stop,
         counters: Arc::new(Counters::new(graph.nodes.len())),
         task_progress,
+        tells_fates: false,
     };
     run(graph, scan_sources(graph)?, &options)
 }

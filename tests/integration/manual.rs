@@ -63,6 +63,7 @@ fn every_command_has_help_with_examples() {
     for command in [
         "run",
         "plan",
+        "watch",
         "verify",
         "diff",
         "explain",

@@ -410,6 +410,51 @@ fn a_sample_is_explained_from_its_file_to_its_row() {
     assert!(ended.code == 14 && ended.stderr.contains("did you mean `a/torn`?"), "{ended:?}");
 }
 
+#[test]
+fn a_watched_folder_is_kept_up_to_date() {
+    use std::io::BufRead;
+    let sandbox = Sandbox::new();
+    let pipeline = shipped("pipelines/meshes-to-voxels.toml");
+    let mesh = |i: u32| TETRAHEDRON_OFF.replace("1 0 0", &format!("{i} 0 0"));
+    for i in 1..9 {
+        sandbox.write(&format!("meshes/a/m{i}.off"), mesh(i));
+    }
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_voxflow"))
+        .args(["watch", &pipeline, "--set", "root=meshes", "--format", "json"])
+        .args(["--every-ms", "100", "--revisions", "4"])
+        .current_dir(sandbox.path("."))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let out = watch.stdout.take().expect("a pipe");
+    let mut lines = std::io::BufReader::new(out).lines();
+    let mut next = || -> Value {
+        let line = lines.next().expect("a revision").expect("text");
+        serde_json::from_str(&line).expect("JSON")
+    };
+    let counts = |line: &Value| {
+        ["new", "changed", "removed", "rows", "duplicates"]
+            .map(|key| line[key].as_u64().expect(key))
+    };
+    let first = next();
+    assert_eq!(counts(&first), [8, 0, 0, 8, 0]);
+    // A file appears whole, as careful programs write it.
+    sandbox.write("new", mesh(4));
+    fs::rename(sandbox.path("new"), sandbox.path("meshes/a/twin.off")).expect("renamed");
+    assert_eq!(counts(&next()), [1, 0, 0, 9, 1], "a twin of m4");
+    sandbox.write("new", mesh(30));
+    fs::rename(sandbox.path("new"), sandbox.path("meshes/a/m1.off")).expect("renamed");
+    assert_eq!(counts(&next()), [0, 1, 0, 9, 1]);
+    fs::remove_file(sandbox.path("meshes/a/m4.off")).expect("removed");
+    let last = next();
+    assert_eq!(counts(&last), [0, 0, 1, 8, 0], "the twin is alone");
+    assert!(watch.wait().expect("it ends").success());
+    let run = sandbox.path(last["run"].as_str().expect("a path"));
+    let scratch = ["--home", "fresh", "run", &pipeline, "--set", "root=meshes"];
+    assert_eq!(sandbox.run(&scratch).code, 0);
+    assert!(bytes(&run.join("dataset")) == dataset(&sandbox, "fresh"), "as from scratch");
+}
+
 /// Every file below a folder that ends so.
 fn files_below(folder: &Path, end: &str) -> Vec<PathBuf> {
     let is_wanted = |path: &&PathBuf| path.to_string_lossy().ends_with(end);

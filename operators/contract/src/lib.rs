@@ -44,7 +44,7 @@ pub use schema::{Column, ColumnType, DOC_KEY, ScalarType, Schema, TABLE_KEY, VER
 pub use soft_grid::SoftGrid;
 pub use stage::{
     Committed, Entry, Keyed, MachineFault, Operator, OutputFile, PlannedFile, SetupFault, Sink,
-    SinkFile, Source,
+    SinkFile, Source, SplitPolicy,
 };
 pub use task::{
     DataIndex, EpochPlan, Flow, IndexedRow, Item, Outcome, Purpose, Schedule, Session, Task,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::batch::Batch;
-use crate::id::SampleId;
+use crate::id::{ContentHash, SampleId};
 use crate::refusal::{Fault, Refusals};
 use crate::schema::Schema;
 
@@ -106,10 +106,40 @@ pub trait Operator: Send + Sync {
     }
 }
 
+/// How samples are dealt to train, val and test.
+///
+/// What is never cut is a unit: samples of one content, or each sample. A unit is of the class of that
+/// of its samples whose id has the least BLAKE3 hash. The units of a class are dealt in the order of
+/// [`SplitPolicy::rank`]: the first to train, the next to val, the rest to test, as many as the
+/// largest-remainder method gives each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SplitPolicy {
+    /// Shares of train, val and test; their sum is 1.
+    pub ratios: [f64; 3],
+    /// Seed of the order.
+    pub seed: u64,
+    /// Whether each sample is a unit; if not, all samples of one content are.
+    pub is_by_sample: bool,
+}
+
+impl SplitPolicy {
+    /// Where a unit stands in the order: depends on the seed and on the unit alone, whatever others there
+    /// are. `unit` is the content's hash, or the sample's id.
+    pub fn rank(&self, unit: &[u8]) -> ContentHash {
+        ContentHash::of(&[b"split".as_slice(), &self.seed.to_le_bytes(), unit].concat())
+    }
+}
+
 /// What needs to know all samples before it can say anything of one: a split, say.
 pub trait Keyed: Send + Sync {
     /// Schema of the rows it gives: the key columns and more.
     fn output(&self) -> Schema;
+
+    /// How it splits samples, if it does so by their key alone: who keeps a split up to date change by
+    /// change must say the same.
+    fn split_policy(&self) -> Option<SplitPolicy> {
+        None
+    }
 
     /// Columns it needs beside the key, of the stages it reads from.
     fn columns(&self) -> Vec<String> {

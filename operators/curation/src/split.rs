@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
     Batch, BuildContext, ContentHash, Fault, Inputs, Keyed, Kind, ParamError, Params, Schema,
-    Stage, Values, key_values, tables,
+    SplitPolicy, Stage, Values, key_values, tables,
 };
 
 use crate::largest_remainder::largest_remainder;
@@ -94,8 +94,8 @@ impl Kind for SplitKind {
     fn manual(&self) -> &'static str {
         "Takes the key columns of all samples, gives table `split`.\n\n\
          Samples of equal content form a group, and a group is never cut: duplicates lie in one \
-         split, whatever they are called. A group belongs to the class of its first sample by id, \
-         so a file that lies in two classes counts in one of them. With `group = \"sample\"` every \
+         split, whatever they are called. A group belongs to the class of one of its samples, that \
+         whose id has the least hash, so a file that lies in two classes counts in one of them. With `group = \"sample\"` every \
          sample is its own group and duplicates may leak. Any other `group` is the name of a column \
          of a stage that it reads from (text, whole numbers, hashes, grids): with `group = \"voxels\"` \
          shapes that give the same grid lie in one split, also when they come in different formats.\n\n\
@@ -112,7 +112,7 @@ impl Kind for SplitKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn inputs(&self) -> Inputs {
@@ -138,11 +138,12 @@ impl Kind for SplitKind {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Stage::Keyed(Arc::new(Split {
+        let policy = SplitPolicy {
             ratios: [params.train, params.val, params.test],
             seed: params.seed.unwrap_or(context.seed),
-            group: params.group,
-        })))
+            is_by_sample: params.group == GroupBy::Sample,
+        };
+        Ok(Stage::Keyed(Arc::new(Split { policy, group: params.group })))
     }
 }
 
@@ -163,13 +164,13 @@ fn ratio_errors(params: &SplitParams) -> Vec<ParamError> {
 }
 
 struct Split {
-    ratios: [f64; 3],
-    seed: u64,
+    policy: SplitPolicy,
     group: GroupBy,
 }
 
 /// Samples that always lie in one split: a run of [`Keys::by_key`].
-struct Group {
+struct Group<'a> {
+    category: &'a str,
     rank: ContentHash,
     rows: Range<usize>,
 }
@@ -177,6 +178,10 @@ struct Group {
 impl Keyed for Split {
     fn output(&self) -> Schema {
         tables::split()
+    }
+
+    fn split_policy(&self) -> Option<SplitPolicy> {
+        (!matches!(self.group, GroupBy::Column(_))).then_some(self.policy)
     }
 
     fn columns(&self) -> Vec<String> {
@@ -190,8 +195,8 @@ impl Keyed for Split {
         let keys_of_rows = Keys::new(keys, &self.group)?;
         let groups = self.ranked_groups(&keys_of_rows);
         let mut split_of_row = vec![0u8; keys.rows()];
-        for class in groups.chunk_by(|a, b| keys_of_rows.category(a) == keys_of_rows.category(b)) {
-            let quotas = largest_remainder(class.len() as u64, self.ratios);
+        for class in groups.chunk_by(|a, b| a.category == b.category) {
+            let quotas = largest_remainder(class.len() as u64, self.policy.ratios);
             let dealt =
                 (0..3u8).flat_map(|i| std::iter::repeat_n(i, quotas[usize::from(i)] as usize));
             for (group, split) in class.iter().zip(dealt) {
@@ -245,36 +250,34 @@ impl<'a> Keys<'a> {
     }
 
     /// Group key of a group.
-    fn key_of(&self, group: &Group) -> &'a [u8] {
+    fn key_of(&self, group: &Group<'_>) -> &'a [u8] {
         self.key(self.by_key[group.rows.start])
     }
 
-    /// Class of a group: that of its first sample by id.
-    fn category(&self, group: &Group) -> &'a str {
-        self.categories[self.by_key[group.rows.start] as usize]
+    /// Class of a group of these rows: that of the sample whose id has the least hash.
+    fn category(&self, rows: &[u32]) -> &'a str {
+        let hash = |row: &&u32| ContentHash::of(self.samples[**row as usize].as_bytes());
+        let first = if let [row] = rows { Some(row) } else { rows.iter().min_by_key(hash) };
+        first.map_or("", |row| self.categories[*row as usize])
     }
 }
 
 impl Split {
     /// All groups, class by class, in the order they are dealt: by rank, then by group key.
-    fn ranked_groups(&self, keys: &Keys<'_>) -> Vec<Group> {
+    fn ranked_groups<'a>(&self, keys: &Keys<'a>) -> Vec<Group<'a>> {
         let mut groups = Vec::new();
         let mut start = 0;
         for run in keys.by_key.chunk_by(|&a, &b| keys.key(a) == keys.key(b)) {
             let rows = start..start + run.len();
             start = rows.end;
-            groups.push(Group { rank: self.rank(keys.key(run[0])), rows });
+            let (category, rank) = (keys.category(run), self.policy.rank(keys.key(run[0])));
+            groups.push(Group { category, rank, rows });
         }
         groups.sort_unstable_by(|a, b| {
-            let order = |group: &Group| (keys.category(group), group.rank, keys.key_of(group));
+            let order = |group: &Group<'a>| (group.category, group.rank, keys.key_of(group));
             order(a).cmp(&order(b))
         });
         groups
-    }
-
-    /// Depends on the seed and on the group alone, whatever other samples there are.
-    fn rank(&self, key: &[u8]) -> ContentHash {
-        ContentHash::of(&[b"split".as_slice(), &self.seed.to_le_bytes(), key].concat())
     }
 }
 
@@ -367,7 +370,15 @@ mod tests {
         }
         let splits = assign(json!({}), &rows);
         assert_eq!(splits[..40], splits[40..]);
-        assert_eq!(counts(&splits[..40]), [28, 4, 8], "the group counts as a chair");
+        let is_least = |i: &usize| {
+            let hash = |row: usize| ContentHash::of(rows[row].0.as_bytes());
+            hash(*i) < hash(40 + *i)
+        };
+        let chairs: Vec<usize> = (0..40).filter(is_least).collect();
+        assert!(0 < chairs.len() && chairs.len() < 40, "groups of both classes");
+        let of_chairs: Vec<_> = chairs.iter().map(|i| splits[*i].clone()).collect();
+        let quotas = largest_remainder(chairs.len() as u64, [0.7, 0.1, 0.2]);
+        assert_eq!(counts(&of_chairs).map(|n| n as u64), quotas);
         let apart = assign(json!({"group": "sample"}), &rows);
         assert_ne!(apart[..40], apart[40..]);
     }
@@ -433,12 +444,14 @@ mod tests {
             let mut class_of = BTreeMap::new();
             for (row, split) in rows.iter().zip(&splits) {
                 prop_assert_eq!(split_of.entry(&row.2).or_insert(split), &split);
-                class_of.entry(&row.2).or_insert(&row.1);
+                let hash = ContentHash::of(row.0.as_bytes());
+                let least = class_of.entry(&row.2).or_insert((hash, &row.1));
+                *least = (*least).min((hash, &row.1));
             }
             for class in ["c0", "c1", "c2"] {
                 let of_class: Vec<String> = class_of
                     .iter()
-                    .filter(|(_, c)| **c == class)
+                    .filter(|(_, (_, c))| *c == class)
                     .map(|(content, _)| split_of[*content].clone())
                     .collect();
                 let quotas = largest_remainder(of_class.len() as u64, [0.7, 0.1, 0.2]);
