@@ -36,6 +36,8 @@ pub(crate) fn commit(
     made: &Made,
     tells_fates: bool,
 ) -> Result<Report, EngineFault> {
+    // What comes now is of other sizes than what was freed.
+    crate::allocator::give_back_free();
     refresh(shared)?;
     let graph = &shared.graph;
     let mut report = Report {

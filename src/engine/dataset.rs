@@ -15,7 +15,7 @@ use crate::store::{KeptFiles, Place, RowKey, RowReader, StageStore, hash_of};
 const CHUNK: usize = 32;
 /// Bytes of rows after which memory that is free is given back: row groups of many sizes come and go,
 /// and what lies between them would grow.
-const GIVE_BACK_BYTES: usize = 4 << 20;
+const GIVE_BACK_BYTES: usize = 1 << 20;
 
 /// What a data set is made of: for each of its samples, in key order, a row of every input.
 pub(crate) struct Rows<'a> {

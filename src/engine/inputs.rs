@@ -11,7 +11,7 @@ use super::scan::Scan;
 use crate::store::{KeptFiles, hash_of};
 
 /// Rows of a row group.
-const GROUP_ROWS: usize = 8192;
+const GROUP_ROWS: usize = 1024;
 
 /// Writes the table `input` of a source into the run's folder, or links the one that says the same.
 /// `contents` has the content of every sample, if it was opened.
