@@ -1,6 +1,5 @@
 //! `meshes`: any folder of mesh files, the class being the first folder.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::path::Component::Normal;
@@ -166,11 +165,12 @@ impl Source for Meshes {
         }
         found.iter_mut().for_each(|file| file.bytes += self.sidecar_bytes(file));
         let root_class = self.root_class();
-        let ids = unique_ids(found.iter().map(|file| file.path.as_str()));
-        let mut entries = found
-            .into_iter()
-            .map(|file| entry(&ids[&file.path], file, &root_class))
-            .collect::<Result<Vec<_>, _>>()?;
+        // In the order of the folders the ids are nearly sorted.
+        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
+        let ids: Vec<String> = unique_ids(&paths).into_iter().map(str::to_owned).collect();
+        let entries = found.into_iter().zip(ids).map(|(file, id)| entry(&id, file, &root_class));
+        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
         entries.sort_by(|a, b| a.sample.cmp(&b.sample));
         Ok(entries)
     }
@@ -241,27 +241,23 @@ fn entry(id: &str, file: Found, root_class: &str) -> Result<Entry, SetupFault> {
     Ok(Entry { sample, category, bytes: file.bytes, stamp: file.stamp, path: Some(file.path) })
 }
 
-/// The id of each path: the path without extension, or with it where another file claims the same.
+/// The id of each path, in the order of the paths: the path without extension, or with it where another
+/// file claims the same.
 ///
 /// A path kept whole may in turn be what another file is called without its extension (`a.obj` and
 /// `a.obj.off`), which is why this goes on until nothing clashes; it ends with all paths whole.
-fn unique_ids<'a>(paths: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
-    let mut ids: BTreeMap<String, String> =
-        paths.map(|path| (path.to_owned(), split_extension(path).0.to_owned())).collect();
+fn unique_ids<'a>(paths: &[&'a str]) -> Vec<&'a str> {
+    let mut ids: Vec<&str> = paths.iter().map(|path| split_extension(path).0).collect();
+    let mut order: Vec<usize> = (0..ids.len()).collect();
     loop {
-        let mut claims: BTreeMap<&str, u32> = BTreeMap::new();
-        ids.values().for_each(|id| *claims.entry(id).or_default() += 1);
-        let clashing: Vec<String> = ids
-            .iter()
-            .filter(|(path, id)| claims[id.as_str()] > 1 && path != id)
-            .map(|(path, _)| path.clone())
-            .collect();
+        order.sort_unstable_by_key(|&i| ids[i]);
+        let clashing = order.chunk_by(|&a, &b| ids[a] == ids[b]).filter(|same| same.len() > 1);
+        let clashing = clashing.flatten().copied().filter(|&i| ids[i] != paths[i]);
+        let clashing: Vec<usize> = clashing.collect();
         if clashing.is_empty() {
             return ids;
         }
-        for path in clashing {
-            ids.insert(path.clone(), path);
-        }
+        clashing.into_iter().for_each(|i| ids[i] = paths[i]);
     }
 }
 
@@ -706,15 +702,16 @@ mod tests {
         fn ids_are_unique_and_only_clashes_keep_extensions(
             names in proptest::collection::btree_set("[ab]{1,2}(\\.(obj|off|OFF)){1,3}", 1..20),
         ) {
-            let ids = unique_ids(names.iter().map(String::as_str));
-            let distinct: std::collections::BTreeSet<_> = ids.values().collect();
+            let paths: Vec<&str> = names.iter().map(String::as_str).collect();
+            let ids = unique_ids(&paths);
+            let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
             proptest::prop_assert_eq!(distinct.len(), names.len());
-            for (path, id) in &ids {
+            for (path, id) in paths.iter().zip(ids) {
                 let stem = split_extension(path).0;
                 let clashes = |other: &String| {
                     other != path && (split_extension(other).0 == stem || other == stem)
                 };
-                proptest::prop_assert!(id == stem || names.iter().any(clashes));
+                proptest::prop_assert!(id == stem || (id == *path && names.iter().any(clashes)));
             }
         }
     }
