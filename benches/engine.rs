@@ -128,7 +128,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
         tells_fates: false,
     };
     let begun = Instant::now();
-    let report = run(&graph, scans, &options).expect("it runs");
+    let report = run(&graph, Arc::new(scans), &options).expect("it runs");
     let elapsed = begun.elapsed().as_secs_f64();
     let out = report.stages.last().map_or(0, |count| count.rows_out);
     assert_eq!(out, rows as u64, "every row arrived");

@@ -2,9 +2,10 @@
 
 use differential_dataflow::operators::CountTotal;
 
+use voxflow_curation::largest_remainder;
+
 use super::layout::{Bucket, Collection, Unit};
 use super::policy::Policy;
-use super::quotas::quotas;
 
 /// Buckets of a category, as a power of two. A change recounts the buckets of one category and
 /// deals anew the units of about three buckets: at 60 000 units a category, 1024 of one and 180 of
@@ -31,7 +32,7 @@ pub(super) fn cuts<'scope>(
         .map(|((category, bucket), units)| (category, (bucket, units as u32)))
         .reduce_named("Cuts", move |_category, buckets, cuts| {
             let total = buckets.iter().map(|((_, units), _)| u64::from(*units)).sum();
-            let [mut train, mut val, _] = quotas(total, policy.ratios);
+            let [mut train, mut val, _] = largest_remainder(total, policy.ratios);
             for ((bucket, units), _) in buckets {
                 let to_train = take(&mut train, *units);
                 let to_val = take(&mut val, *units - to_train);

@@ -26,7 +26,6 @@ mod cuts;
 mod deal;
 mod layout;
 mod policy;
-mod quotas;
 mod revision;
 mod sample;
 mod snapshot;

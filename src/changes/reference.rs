@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use voxflow_curation::largest_remainder;
+
 use super::policy::Policy;
-use super::quotas::quotas;
 use super::revision::Todo;
 use super::sample::Sample;
 use super::snapshot::Snapshot;
@@ -65,7 +66,7 @@ impl World {
         }
         let mut split_of_unit = BTreeMap::new();
         for units in units_of_category.values() {
-            let quotas = quotas(units.len() as u64, policy.ratios);
+            let quotas = largest_remainder(units.len() as u64, policy.ratios);
             let dealt = Split::ALL.into_iter().zip(quotas);
             let dealt = dealt.flat_map(|(split, quota)| std::iter::repeat_n(split, quota as usize));
             split_of_unit.extend(units.iter().map(|(_, unit)| *unit).zip(dealt));

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use voxflow_curation::largest_remainder;
+
 use super::control_plane::ControlPlane;
 use super::policy::Policy;
-use super::quotas::quotas;
 use super::reference::World;
 use super::revision::Revision;
 use super::sample::Sample;
@@ -177,7 +178,7 @@ proptest! {
             let units = category_of_unit.iter().filter(|(_, of)| *of == category);
             let parts: Vec<_> = units.map(|(unit, _)| split_of_unit[unit]).collect();
             let counted = Split::ALL.map(|of| parts.iter().filter(|part| **part == of).count() as u64);
-            prop_assert_eq!(counted, quotas(parts.len() as u64, ratios));
+            prop_assert_eq!(counted, largest_remainder(parts.len() as u64, ratios));
         }
     }
 }
@@ -212,7 +213,7 @@ fn one_insert_moves_few_others() {
 
 /// The parts of `units` units in the order of dealing.
 fn dealt(units: usize, ratios: [f64; 3]) -> Vec<usize> {
-    let quotas = quotas(units as u64, ratios).map(|quota| quota as usize);
+    let quotas = largest_remainder(units as u64, ratios).map(|quota| quota as usize);
     (0..3).flat_map(|part| std::iter::repeat_n(part, quotas[part])).collect()
 }
 

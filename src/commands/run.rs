@@ -74,7 +74,7 @@ pub(crate) fn perform(
         task_progress: progress.of_tasks(),
         tells_fates: false,
     };
-    let result = run_graph(&graph, scans, &options);
+    let result = run_graph(&graph, Arc::new(scans), &options);
     drop(progress);
     let report = result.map_err(|fault| explain(fault, &run))?;
     if !report.is_first {

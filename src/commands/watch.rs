@@ -53,14 +53,14 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let mut revision = 0;
     while !stop.is_requested() {
         let begun = Instant::now();
-        let scans = scan_sources(&graph).map_err(|fault| explain(fault, &run))?;
+        let scans = Arc::new(scan_sources(&graph).map_err(|fault| explain(fault, &run))?);
         let looks = scans.iter().map(|(root, scan)| {
             watched.get_mut(root).map(|known| known.look(&scan.entries)).unwrap_or_default()
         });
         let edits = sum(looks);
         if revision == 0 || !edits.is_empty() {
             let options = options(args, global, &graph, &run, &stop);
-            let made = run_graph(&graph, scans.clone(), &options);
+            let made = run_graph(&graph, Arc::clone(&scans), &options);
             let report = made.map_err(|fault| explain(fault, &run))?;
             let mut all = Consequences::default();
             for (root, known) in &mut watched {

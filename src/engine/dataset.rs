@@ -9,7 +9,7 @@ use voxflow_contract::{
 use voxflow_sinks::replace_folder;
 
 use super::join::side_by_side;
-use crate::store::{KeptFiles, Place, RowKey, RowReader, StageStore, hash_of};
+use crate::store::{KeptFiles, Place, RowKey, RowReader, StageStore, fingerprint_of};
 
 /// Rows that are read from the store at once.
 const CHUNK: usize = 32;
@@ -88,8 +88,8 @@ fn fingerprint(
         None => Vec::new(),
     };
     let version = b"file 1".as_slice();
-    let hash = hash_of(&[version, sink_fingerprint.as_bytes(), keys.as_flattened(), &said]);
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    let texts = [version, sink_fingerprint.as_bytes(), keys.as_flattened(), &said];
+    Ok(fingerprint_of(&texts))
 }
 
 fn create_parent(path: &Path) -> Result<(), MachineFault> {

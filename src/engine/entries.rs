@@ -76,22 +76,31 @@ impl Entries {
         RowKey::of(self.sample(position), self.category(position), path, content)
     }
 
-    /// What rows of these samples are kept under.
+    /// Positions and contents of the samples of rows.
     ///
     /// # Errors
     /// When a key column is missing, or a sample is not among these.
-    pub(crate) fn keys_of(&self, rows: &Batch) -> Result<Vec<RowKey>, String> {
+    pub(crate) fn contents_of(&self, rows: &Batch) -> Result<Vec<(usize, ContentHash)>, String> {
         let no_column = |e: BatchError| e.to_string();
         let samples = rows.utf8("sample").map_err(no_column)?;
         let contents = rows.fixed_binary("content").map_err(no_column)?;
-        let key = |(row, position): (usize, Option<usize>)| {
+        let of_row = |(row, position): (usize, Option<usize>)| {
             let mut content = [0; ContentHash::LEN];
             content.copy_from_slice(contents.value(row));
             let position = position
                 .ok_or_else(|| format!("no source lists sample `{}`", samples.value(row)))?;
-            Ok(self.key(position, &ContentHash::from_bytes(content)))
+            Ok((position, ContentHash::from_bytes(content)))
         };
-        self.positions(samples.values_iter()).enumerate().map(key).collect()
+        self.positions(samples.values_iter()).enumerate().map(of_row).collect()
+    }
+
+    /// What rows of these samples are kept under.
+    ///
+    /// # Errors
+    /// As [`Entries::contents_of`].
+    pub(crate) fn keys_of(&self, rows: &Batch) -> Result<Vec<RowKey>, String> {
+        let contents = self.contents_of(rows)?;
+        Ok(contents.iter().map(|(position, content)| self.key(*position, content)).collect())
     }
 
     /// File of the sample at a position, where it has one.

@@ -8,7 +8,7 @@ use voxflow_formats::FormatError;
 use voxflow_formats::parquet::{ParquetWriter, WriteOptions};
 
 use super::scan::Scan;
-use crate::store::{KeptFiles, hash_of};
+use crate::store::{KeptFiles, fingerprint_of};
 
 /// Rows of a row group.
 const GROUP_ROWS: usize = 1024;
@@ -29,7 +29,7 @@ pub(crate) fn record_inputs(
     let unopened = contents.iter().enumerate().filter(|(_, content)| content.is_none());
     let unopened: Vec<[u8; 8]> = unopened.map(|(i, _)| (i as u64).to_le_bytes()).collect();
     let texts = [b"inputs 1", scan.digest.as_bytes(), unopened.as_flattened()];
-    let fingerprint: String = hash_of(&texts).iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = fingerprint_of(&texts);
     let name = format!("inputs/{source}.parquet");
     let path = folder.join(&name);
     let parent = folder.join("inputs");

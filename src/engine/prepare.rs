@@ -172,11 +172,7 @@ fn read_part(
     shared.counters.add(root, count);
     let unknown = |_: &str| None;
     let refused = refusals(root, root, shared, worked.refused, unknown, begun.elapsed());
-    let missing = shared.scans[&root].entries.keys_of(&worked.rows).and_then(|keys| {
-        shared.learn(root, &worked.rows).map_err(|e| e.to_string())?;
-        Ok(shared.missing(root, &keys))
-    });
-    match missing {
+    match shared.learn(root, &worked.rows) {
         Ok(missing) if missing.len() == worked.rows.rows() => (worked.rows, refused),
         Ok(missing) => (worked.rows.gather(&missing), refused),
         Err(error) => {

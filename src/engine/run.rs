@@ -122,7 +122,7 @@ pub struct Report {
 /// Says what stopped it; what was made stays in the store.
 pub fn run(
     graph: &Graph,
-    scans: BTreeMap<usize, Scan>,
+    scans: Arc<BTreeMap<usize, Scan>>,
     options: &Options,
 ) -> Result<Report, EngineFault> {
     let process = options.cluster.as_ref().map_or(0, |cluster| cluster.process);
@@ -136,7 +136,7 @@ pub fn run(
         store,
         turn: Mutex::new(turn),
         graph: graph.clone(),
-        scans: Arc::new(scans),
+        scans,
         options: options.clone(),
         watch,
         opened: OnceLock::new(),

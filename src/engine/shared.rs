@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use voxflow_contract::{Batch, BatchError, ContentHash, Refusal};
+use voxflow_contract::{Batch, Refusal};
 
 use super::claims::Claims;
 use super::counters::Counters;
@@ -14,7 +14,7 @@ use super::permits::Budget;
 use super::pool::Pool;
 use super::scan::Scan;
 use super::work_list::{Kept, Stores, WorkList};
-use crate::store::{Facts, RowKey, StageStore, StageWriter};
+use crate::store::{Facts, StageStore, StageWriter};
 
 /// How a person stops a run.
 #[derive(Debug, Clone, Default)]
@@ -72,29 +72,25 @@ impl Shared {
             .collect()
     }
 
-    /// Learns the contents of samples that were opened.
+    /// Learns the contents of samples that were opened; gives the rows, by their number, that have still
+    /// to be made at some stage.
     ///
     /// # Errors
-    /// When a key column is missing.
-    pub(crate) fn learn(&self, root: usize, rows: &Batch) -> Result<(), BatchError> {
-        let (samples, contents) = (rows.utf8("sample")?, rows.fixed_binary("content")?);
+    /// When a key column is missing, or a sample was not listed.
+    pub(crate) fn learn(&self, root: usize, rows: &Batch) -> Result<Vec<usize>, String> {
         let entries = &self.scans[&root].entries;
+        let contents = entries.contents_of(rows)?;
         let mut facts = self.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
-        for (row, position) in entries.positions(samples.values_iter()).enumerate() {
-            let mut content = [0; ContentHash::LEN];
-            content.copy_from_slice(contents.value(row));
-            if let Some(position) = position {
-                let (sample, stamp) = (entries.sample(position), entries.stamp(position));
-                facts.learn(sample, stamp, ContentHash::from_bytes(content));
-            }
+        for (position, content) in &contents {
+            facts.learn(entries.sample(*position), entries.stamp(*position), *content);
         }
-        Ok(())
-    }
-
-    /// The rows, by their keys, that have still to be made at some stage.
-    pub(crate) fn missing(&self, root: usize, keys: &[RowKey]) -> Vec<usize> {
+        drop(facts);
         let (kept, stores) = (&self.kept[&root], self.stores_of(root));
-        (0..keys.len()).filter(|&row| !kept.needs(&keys[row], &stores).is_empty()).collect()
+        let is_missing = |row: &usize| {
+            let (position, content) = &contents[*row];
+            !kept.needs(&entries.key(*position, content), &stores).is_empty()
+        };
+        Ok((0..contents.len()).filter(is_missing).collect())
     }
 
     /// Makes durable what this process made, also after a fault.

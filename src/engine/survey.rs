@@ -81,37 +81,41 @@ pub fn survey(
 
 struct Counting<'a> {
     graph: &'a Graph,
-    kept: &'a Kept,
+    /// For each stage the numbers of the kept stages that it has to do with.
+    serves: BTreeMap<usize, Vec<usize>>,
     surveys: BTreeMap<usize, StageSurvey>,
 }
 
 impl<'a> Counting<'a> {
-    fn new(graph: &'a Graph, root: usize, kept: &'a Kept) -> Self {
+    fn new(graph: &'a Graph, root: usize, kept: &Kept) -> Self {
         let stages = (0..graph.nodes.len()).filter(|&i| graph.is_streaming(i));
         let stages = stages.filter(|&i| graph.root(i) == root);
         let survey = |stage| {
             let is_kept = kept.stages.contains(&stage);
             (stage, StageSurvey { is_kept, ..StageSurvey::default() })
         };
-        Self { graph, kept, surveys: stages.map(survey).collect() }
+        let surveys: BTreeMap<usize, StageSurvey> = stages.map(survey).collect();
+        let serves = |&stage: &usize| {
+            let is_served =
+                |number: &usize| kept.only(kept.stages[*number]).meets(kept.served_by(stage));
+            (stage, (0..kept.stages.len()).filter(is_served).collect())
+        };
+        Self { graph, serves: surveys.keys().map(serves).collect(), surveys }
     }
 
     /// Counts a sample with these states at the kept stages; `None` for one that must be opened first.
     fn add(&mut self, states: Option<&[State]>) {
-        for (&stage, survey) in &mut self.surveys {
+        for (stage, survey) in &mut self.surveys {
             let Some(states) = states else {
                 survey.to_make += 1;
                 survey.unknown += 1;
                 continue;
             };
-            let served = self.kept.served_by(stage);
-            let of_kept = |stage: usize| self.kept.only(stage).meets(served);
-            let mut needed =
-                states.iter().zip(&self.kept.stages).filter(|(_, kept)| of_kept(**kept));
-            let refuses = |state: &State| matches!(state, State::Refused(by) if self.graph.upstream(stage).contains(by));
-            if needed.clone().any(|(state, _)| *state == State::Missing) {
+            let mut needed = self.serves[stage].iter().map(|number| states[*number]);
+            let refuses = |state: State| matches!(state, State::Refused(by) if self.graph.upstream(*stage).contains(&by));
+            if needed.clone().any(|state| state == State::Missing) {
                 survey.to_make += 1;
-            } else if needed.any(|(state, _)| refuses(state)) {
+            } else if needed.any(refuses) {
                 survey.refused += 1;
             } else {
                 survey.reused += 1;

@@ -218,7 +218,7 @@ fn go_with(
         task_progress,
         tells_fates: false,
     };
-    run(graph, scan_sources(graph)?, &options)
+    run(graph, Arc::new(scan_sources(graph)?), &options)
 }
 
 #[test]

@@ -32,6 +32,11 @@ pub(crate) fn hash_of(texts: &[&[u8]]) -> [u8; RowKey::LEN] {
     hash
 }
 
+/// As [`hash_of`], in hexadecimal.
+pub(crate) fn fingerprint_of(texts: &[&[u8]]) -> String {
+    hash_of(texts).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A hasher for keys that are hashes already.
 #[derive(Default)]
 pub(crate) struct Unhashed(u64);

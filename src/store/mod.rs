@@ -37,7 +37,7 @@ pub(crate) use cost::Cost;
 pub(crate) use facts::Facts;
 pub(crate) use files::KeptFiles;
 pub(crate) use home::{Store, Turn};
-pub(crate) use key::{RowKey, hash_of};
+pub(crate) use key::{RowKey, fingerprint_of};
 pub(crate) use place::Place;
 pub(crate) use read::RowReader;
 pub use stage::StageFacts;

@@ -67,6 +67,18 @@ fn summary(ended: &Ended) -> Value {
     serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {ended:?}"))
 }
 
+/// What a run's summary says of a stage.
+fn stage<'a>(summary: &'a Value, id: &str) -> &'a Value {
+    let stages = summary["stages"].as_array().expect("stages");
+    stages.iter().find(|stage| stage["id"] == id).expect("it is there")
+}
+
+/// Rows that a stage made, and not an earlier run.
+fn made(summary: &Value, id: &str) -> u64 {
+    let number = |key: &str| stage(summary, id)[key].as_u64().expect("a number");
+    number("rows_out") - number("reused")
+}
+
 /// Every file of a data set and its bytes.
 fn bytes(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
@@ -194,10 +206,9 @@ fn a_killed_preparation_goes_on_where_it_was() {
     let resumed = sandbox
         .run(&[&["--home", "home"], &arguments[..], &["--resume", "--format", "json"]].concat());
     assert_eq!(resumed.code, 0, "{resumed:?}");
-    let stages = &summary(&resumed)["stages"];
-    let views = stages.as_array().expect("stages").iter().find(|stage| stage["id"] == "views");
-    let reused = views.expect("it is there")["reused"].as_u64().expect("a number");
-    assert!(0 < reused && reused < 400, "{stages}");
+    let summary = summary(&resumed);
+    let reused = stage(&summary, "views")["reused"].as_u64().expect("a number");
+    assert!(0 < reused && reused < 400, "{summary}");
     assert!(dataset(&sandbox, "whole") == dataset(&sandbox, "home"), "other bytes after a crash");
 }
 
@@ -229,13 +240,7 @@ fn what_was_made_once_is_not_made_again() {
         let ended = sandbox.run(&[&fixed[..], arguments].concat());
         assert_eq!(ended.code, 0, "{ended:?}");
         let summary = summary(&ended);
-        let made = |id: &str| {
-            let stages = summary["stages"].as_array().expect("stages");
-            let stage = stages.iter().find(|stage| stage["id"] == id).expect("it is there");
-            let number = |key: &str| stage[key].as_u64().expect("a number");
-            number("rows_out") - number("reused")
-        };
-        ["voxels", "views", "poses"].map(made)
+        ["voxels", "views", "poses"].map(|id| made(&summary, id))
     };
     assert_eq!(run(&[]), [80, 80, 80]);
     assert_eq!(run(&[]), [0, 0, 0]);
@@ -373,17 +378,15 @@ fn two_runs_at_once_make_every_row_once() {
             .expect("the program starts")
     };
     let ended = [run(), run()].map(|child| child.wait_with_output().expect("it ends"));
-    let mut made = 0;
+    let mut rows = 0;
     for output in &ended {
         assert!(output.status.success());
         let text = String::from_utf8_lossy(&output.stdout);
         let summary: Value =
             serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
-        let stages = summary["stages"].as_array().expect("stages");
-        let views = stages.iter().find(|stage| stage["id"] == "views").expect("it is there");
-        made += views["rows_out"].as_u64().expect("rows") - views["reused"].as_u64().expect("rows");
+        rows += made(&summary, "views");
     }
-    assert_eq!(made, 240, "each row is made by one of the two");
+    assert_eq!(rows, 240, "each row is made by one of the two");
     let runs = fs::read_dir(sandbox.path("home/runs")).expect("runs").flatten();
     let data: Vec<_> = runs.map(|run| bytes(&run.path().join("dataset"))).collect();
     assert!(data.len() == 2 && data[0] == data[1] && !data[0].is_empty());
@@ -558,12 +561,8 @@ fn after_any_edit_the_data_set_is_that_of_a_run_from_scratch() {
         let ended = sandbox.run(&[&["--home", home, "run", &pipeline], &set[..]].concat());
         assert_eq!(ended.code, 0, "{ended:?}");
         let summary = summary(&ended);
-        let voxels = &summary["stages"].as_array().expect("stages").iter();
-        let voxels = voxels.clone().find(|stage| stage["id"] == "voxels").expect("it is there");
-        let made =
-            voxels["rows_out"].as_u64().expect("rows") - voxels["reused"].as_u64().expect("rows");
         (
-            made,
+            made(&summary, "voxels"),
             bytes(
                 &sandbox.path(".").join(summary["run"].as_str().expect("a path")).join("dataset"),
             ),

@@ -38,6 +38,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Hands out whole units while a share's quota has one, then the rest one by one to the share
+    /// with the largest remainder. Slow, and obvious.
+    fn one_by_one(total: u64, parts: [u128; 3]) -> [u64; 3] {
+        let sum: u128 = parts.iter().sum();
+        let mut shares = [0; 3];
+        let mut remainders = parts.map(|part| u128::from(total) * part);
+        for share in 0..3 {
+            while remainders[share] >= sum {
+                remainders[share] -= sum;
+                shares[share] += 1;
+            }
+        }
+        while shares.iter().sum::<u64>() < total {
+            let mut largest = 0;
+            for share in 1..3 {
+                if remainders[share] > remainders[largest] {
+                    largest = share;
+                }
+            }
+            shares[largest] += 1;
+            remainders[largest] = 0;
+        }
+        shares
+    }
+
     #[test]
     fn shares_are_exact_for_known_totals() {
         let usual = [0.7, 0.1, 0.2];
@@ -50,6 +75,7 @@ mod tests {
             (5, [4, 0, 1]),
             (7, [5, 1, 1]),
             (10, [7, 1, 2]),
+            (15, [11, 1, 3]),
             (45, [32, 4, 9]),
             (100, [70, 10, 20]),
             (12_311, [8618, 1231, 2462]),
@@ -89,6 +115,13 @@ mod tests {
                 let quota = total as f64 * ratio / sum;
                 prop_assert!((share as f64 - quota).abs() < 1.0 + 1e-3, "{shares:?} {quota}");
             }
+        }
+
+        #[test]
+        fn equals_dealing_one_by_one(total in 0u64..500, parts in prop::array::uniform3(0u32..1000)) {
+            prop_assume!(parts.iter().any(|&part| part > 0));
+            let ratios = parts.map(|part| f64::from(part) / 1000.0);
+            prop_assert_eq!(largest_remainder(total, ratios), one_by_one(total, parts.map(u128::from)));
         }
     }
 }
