@@ -64,7 +64,8 @@ pub(crate) fn commit(
     forget(shared);
     report.refusals.sort_by(|a, b| (&a.sample, &a.stage).cmp(&(&b.sample, &b.stage)));
     let late = say_late(shared, &settled, &mut report)?;
-    for sink in graph.sinks() {
+    let sinks = graph.sinks();
+    for (number, &sink) in sinks.iter().enumerate() {
         let Stage::Sink(stage) = &graph.nodes[sink].stage else { continue };
         let begun = Instant::now();
         let root = graph.root(sink);
@@ -74,13 +75,17 @@ pub(crate) fn commit(
         let of_sink = arrived.rows(shared, sink, &stores, &late).map_err(fault)?;
         let keys = key_batch(shared, root, arrived.settled, &arrived.positions)
             .map_err(|e| fault(MachineFault::new(e.to_string())))?;
+        let rows = arrived.positions.len() as u64;
+        drop(arrived);
+        if !sinks[number + 1..].iter().any(|later| graph.root(*later) == root) {
+            settled.remove(&root);
+        }
         let fingerprint = &graph.nodes[sink].facts.fingerprint;
         let target = folder.join(stage.folder());
         let write = || write_dataset(stage.as_ref(), keys, &of_sink, fingerprint, files, &target);
         let written = guarded(write)
             .unwrap_or_else(|panic| Err(MachineFault::new(format!("the sink panicked: {panic}"))));
         let (committed, reused): (Committed, u64) = written.map_err(fault)?;
-        let rows = arrived.positions.len() as u64;
         report.stages[sink] = StageCount {
             rows_in: rows,
             rows_out: rows,

@@ -40,11 +40,10 @@ pub(crate) fn write_dataset(
     files: &KeptFiles,
     folder: &Path,
 ) -> Result<(Committed, u64), MachineFault> {
-    let keys = match &rows.additions {
-        Some(additions) => keys.beside(additions).map_err(|e| internal(&e))?,
-        None => keys,
+    let planned = match &rows.additions {
+        Some(additions) => sink.plan(&keys.beside(additions).map_err(|e| internal(&e))?)?,
+        None => sink.plan(&keys)?,
     };
-    let planned = sink.plan(&keys)?;
     drop(keys);
     let fingerprints = planned.iter().map(|file| fingerprint(file, rows, sink_fingerprint));
     let fingerprints = fingerprints.collect::<Result<Vec<_>, _>>().map_err(|e| internal(&e))?;

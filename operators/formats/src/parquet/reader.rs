@@ -6,7 +6,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, ParquetStatisticsPolicy};
 use parquet::file::reader::ChunkReader;
 use voxflow_contract::{Batch, Schema};
 
@@ -16,23 +16,24 @@ use super::schema::voxflow_schema;
 use super::shared_source::SharedSource;
 use crate::FormatError;
 
-/// Rows decoded at once: far more than our row groups have, and little enough to be allocated on
-/// the word of a damaged footer.
+/// Most rows decoded at once: little enough to be allocated on the word of a damaged footer.
 const DECODE_ROWS: usize = 8192;
+/// Bytes of pages decoded at once: a list of bytes takes eight times its size while it is decoded.
+pub(super) const DECODE_BYTES: usize = 1 << 20;
 
 /// Reads a Parquet file: `bytes::Bytes`, `std::fs::File`, or another [`ChunkReader`].
 ///
 /// Any number of threads may read through one reader.
 pub struct ParquetReader<R: ChunkReader + 'static> {
     source: SharedSource<R>,
-    footer: ParquetFooter,
+    pub(super) footer: ParquetFooter,
 }
 
 /// What a Parquet file says of itself. Cheap to clone; keep it to open the file again without
 /// reading its end.
 #[derive(Clone)]
 pub struct ParquetFooter {
-    metadata: ArrowReaderMetadata,
+    pub(super) metadata: ArrowReaderMetadata,
     schema: Schema,
 }
 
@@ -43,9 +44,8 @@ impl<R: ChunkReader + 'static> ParquetReader<R> {
     /// When the footer is not one, or a column has a type that no voxflow table uses.
     pub fn new(source: R) -> Result<Self, FormatError> {
         let source = SharedSource::new(source);
-        let metadata = guarded(|| {
-            ArrowReaderMetadata::load(&source, ArrowReaderOptions::new()).map_err(fault)
-        })?;
+        let metadata =
+            guarded(|| ArrowReaderMetadata::load(&source, without_statistics()).map_err(fault))?;
         check_row_counts(metadata.metadata())?;
         let schema = voxflow_schema(metadata.schema())?;
         Ok(Self { source, footer: ParquetFooter { metadata, schema } })
@@ -116,12 +116,15 @@ impl<R: ChunkReader + 'static> ParquetReader<R> {
         let schema = self.schema().project(&in_file_order);
 
         let metadata = self.footer.metadata.clone();
+        let bytes = metadata.metadata().row_group(index).total_byte_size();
+        let row_bytes = usize::try_from(bytes).unwrap_or(0) / rows.max(1);
+        let decode_rows = (DECODE_BYTES / row_bytes.max(1)).clamp(1, DECODE_ROWS);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), places);
         let reader =
             ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.clone(), metadata)
                 .with_row_groups(vec![index])
                 .with_projection(mask)
-                .with_batch_size(rows.clamp(1, DECODE_ROWS))
+                .with_batch_size(decode_rows.min(rows.max(1)))
                 .build()
                 .map_err(fault)?;
         let batches = reader
@@ -167,6 +170,14 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, FormatError>) -> Result<T, Format
         let said = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it cannot be read");
         Err(fault(format!("the file is damaged: {said}")))
     })
+}
+
+/// Nothing here asks for statistics, and they would be most of a footer's memory.
+fn without_statistics() -> ArrowReaderOptions {
+    ArrowReaderOptions::new()
+        .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
 }
 
 fn joined(mut batches: Vec<Batch>, schema: &Schema) -> Result<Batch, FormatError> {

@@ -292,6 +292,20 @@ fn lists_of_other_writers_are_read_when_they_have_no_nulls() {
 }
 
 #[test]
+fn a_wide_row_group_is_decoded_in_parts() {
+    let side = 48;
+    let columns = vec![Column::new("grid", T::Tensor(S::UInt8, vec![side, side, side]), "A doc.")];
+    let grids = (0..7u8).map(|row| vec![row; side * side * side]).collect();
+    let values = tensors(S::UInt8, &[side, side, side], grids);
+    let batch = Batch::new(Schema::new("grids", 1, columns), vec![values]).expect("a batch");
+    let reader = ParquetReader::new(file_of(std::slice::from_ref(&batch), 7)).expect("a file");
+    assert_eq!(reader.row_group_rows(), [7]);
+    let bytes = reader.footer.metadata.metadata().row_group(0).total_byte_size();
+    assert!(bytes as usize > 2 * super::reader::DECODE_BYTES, "it has {bytes} bytes only");
+    assert_eq!(reader.read_row_group(0, None).expect("rows"), batch);
+}
+
+#[test]
 fn pictures_are_stored_as_they_are_and_text_has_statistics() {
     use parquet::basic::Compression;
     use parquet::file::reader::{FileReader, SerializedFileReader};
