@@ -118,6 +118,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
         workers,
         memory_bytes: 1 << 30,
         commit_every: Duration::from_secs(5),
+        sample_limit: None,
         home: folder.path().to_owned(),
         run: "run".to_owned(),
         resume: false,

@@ -50,6 +50,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Check that a run's files are what they were, and that it can be repeated
     Verify(VerifyArgs),
+    /// Run again, and try anew what was refused
+    Retry(RetryArgs),
     /// Say what differs between two runs
     Diff(DiffArgs),
     /// Show what became of one sample of a run, and where its rows lie
@@ -198,6 +200,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u16).range(0..=3600))]
     pub commit_every: u16,
+    /// Refuse a sample that keeps a stage longer than so many seconds [default: wait]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample_seconds: Option<u32>,
     /// Go on with the latest run of this pipeline, or with the run named
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
     pub resume: Option<Option<String>>,
@@ -320,6 +325,48 @@ pub struct VerifyArgs {
     #[arg(long, value_enum)]
     pub device: Option<Device>,
     /// Progress of the second run on stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub progress: Progress,
+}
+
+/// Arguments of `retry`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow retry
+  voxflow retry meshes-to-voxels-20261125-120000 --where code=time_limit --sample-seconds 600
+  voxflow retry --where stage=voxels --where code=not_watertight
+
+A refusal is kept: no run tries the sample again before it or the stage changes. This lifts the
+refusals of a run, or those that meet all conditions, and makes a new run of its pipeline. All else
+is reused. Exit codes: as those of `run`.")]
+pub struct RetryArgs {
+    /// Id or folder of the run [default: the last]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Only refusals with this: stage=…, code=… or sample=…; may be given several times
+    #[arg(long = "where", value_name = "NAME=VALUE")]
+    pub only: Vec<String>,
+    /// Worker threads [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Bytes of rows that may be in flight at once, such as 512MiB or 2G
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
+    pub memory: u64,
+    /// Make rows durable after so many seconds at most; what is younger is made again after a crash
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=3600))]
+    pub commit_every: u16,
+    /// Refuse a sample that keeps a stage longer than so many seconds [default: wait]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample_seconds: Option<u32>,
+    /// Refused samples that are let pass: a number, or a share like 1%
+    #[arg(long, value_name = "N|P%", default_value = "0")]
+    pub allow_refused: Allowance,
+    /// Form of the report on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t)]
     pub progress: Progress,
 }

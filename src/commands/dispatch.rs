@@ -15,6 +15,7 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
         Command::Run(args) => return commands::run::run(args, global),
         Command::Plan(args) => return commands::plan::plan(args, global),
         Command::Diff(args) => return commands::diff::diff(args, global),
+        Command::Retry(args) => return commands::retry::retry(args, global),
         Command::Explain(args) => commands::explain::explain(args, global),
         Command::Watch(args) => return commands::watch::watch(args, global),
         Command::Verify(args) => commands::verify::verify(args, global),

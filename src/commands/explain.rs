@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use voxflow_contract::{Batch, ContentHash, MachineFault};
+use voxflow_contract::{Batch, BatchError, ContentHash, MachineFault};
 use voxflow_formats::FormatError;
 use voxflow_formats::parquet::ParquetReader;
 
@@ -77,6 +77,19 @@ struct Input {
 }
 
 impl Input {
+    /// The sample of a row of the table `input`.
+    fn of(source: &str, rows: &Batch, row: usize) -> Result<Self, BatchError> {
+        Ok(Self {
+            source: source.to_owned(),
+            sample: rows.utf8("sample")?.value(row).to_owned(),
+            category: rows.utf8("category")?.value(row).to_owned(),
+            path: rows.utf8("path")?.get(row).map(str::to_owned),
+            bytes: rows.numbers::<u64>("bytes")?[row],
+            stamp: rows.utf8("stamp")?.value(row).to_owned(),
+            content: rows.utf8("content")?.get(row).map(str::to_owned),
+        })
+    }
+
     /// What its rows are kept under, if it was opened.
     fn key(&self) -> Option<RowKey> {
         let hash = blake3::Hash::from_hex(self.content.as_ref()?).ok()?;
@@ -86,7 +99,16 @@ impl Input {
     }
 }
 
-fn facts_of(plan: &FrozenPlan, stage: &FrozenStage) -> StageFacts {
+/// What the rows of the sample in a row of the table `input` are kept under, if it was opened.
+///
+/// # Errors
+/// When a column is missing.
+pub(super) fn key_of(rows: &Batch, row: usize) -> Result<Option<RowKey>, BatchError> {
+    Ok(Input::of("", rows, row)?.key())
+}
+
+/// What the store knows a stage of a run by.
+pub(super) fn facts_of(plan: &FrozenPlan, stage: &FrozenStage) -> StageFacts {
     let inputs = plan.stages.iter().filter(|from| stage.from.contains(&from.id));
     StageFacts {
         fingerprint: stage.rows_fingerprint.clone(),
@@ -103,22 +125,14 @@ fn find_input(folder: &Path, lock: &RunLock, sample: &str) -> Result<Input, Erro
     for (source, file) in &lock.inputs {
         let path = folder.join(&file.path);
         let rows = read(&path, None)?;
-        let bad = |e: voxflow_contract::BatchError| unreadable(&path, &e);
+        let bad = |e: BatchError| unreadable(&path, &e);
         let samples = rows.utf8("sample").map_err(bad)?;
         let found = samples.values_iter().position(|known| known == sample);
         let Some(row) = found else {
             all.extend(samples.values_iter().map(str::to_owned));
             continue;
         };
-        return Ok(Input {
-            source: source.clone(),
-            sample: sample.to_owned(),
-            category: rows.utf8("category").map_err(bad)?.value(row).to_owned(),
-            path: rows.utf8("path").map_err(bad)?.get(row).map(str::to_owned),
-            bytes: rows.numbers::<u64>("bytes").map_err(bad)?[row],
-            stamp: rows.utf8("stamp").map_err(bad)?.value(row).to_owned(),
-            content: rows.utf8("content").map_err(bad)?.get(row).map(str::to_owned),
-        });
+        return Input::of(source, &rows, row).map_err(bad);
     }
     let known: Vec<&str> = all.iter().map(String::as_str).collect();
     let hint = nearest(sample, &known).map_or_else(
@@ -145,7 +159,7 @@ fn find_output(folder: &Path, lock: &RunLock, sample: &str) -> Result<Vec<Value>
 fn refusals(folder: &Path, sample: &str) -> Result<Vec<Value>, Error> {
     let path = folder.join("refusal.parquet");
     let rows = read(&path, None)?;
-    let bad = |e: voxflow_contract::BatchError| unreadable(&path, &e);
+    let bad = |e: BatchError| unreadable(&path, &e);
     let [samples, stages] = [rows.utf8("sample").map_err(bad)?, rows.utf8("stage").map_err(bad)?];
     let [codes, messages] = [rows.utf8("code").map_err(bad)?, rows.utf8("message").map_err(bad)?];
     let of_sample = (0..rows.rows()).filter(|row| samples.value(*row) == sample);
@@ -156,7 +170,8 @@ fn refusals(folder: &Path, sample: &str) -> Result<Vec<Value>, Error> {
     Ok(of_sample.map(row).collect())
 }
 
-fn read(path: &Path, column: Option<&str>) -> Result<Batch, Error> {
+/// Reads a table of a run: one column, or all.
+pub(super) fn read(path: &Path, column: Option<&str>) -> Result<Batch, Error> {
     let file = File::open(path).map_err(|e| Error::disk("open", path, e))?;
     let bad = |e: FormatError| unreadable(path, &e);
     let reader = ParquetReader::new(file).map_err(bad)?;
@@ -168,7 +183,8 @@ fn read(path: &Path, column: Option<&str>) -> Result<Batch, Error> {
     Ok(rows.unwrap_or_else(|| Batch::empty(reader.schema().clone())))
 }
 
-fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+/// A table that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::disk("read", path, std::io::Error::other(error.to_string()))
 }
 

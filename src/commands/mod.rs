@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod operators;
 pub mod plan;
 pub mod render;
+pub mod retry;
 pub mod run;
 pub mod schema;
 pub mod store;

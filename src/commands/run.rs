@@ -65,6 +65,7 @@ pub(crate) fn perform(
         workers: workers(args.workers),
         memory_bytes: args.memory,
         commit_every: Duration::from_secs(args.commit_every.into()),
+        sample_limit: args.sample_seconds.map(|s| Duration::from_secs(s.into())),
         home: global.home.clone(),
         run: run.clone(),
         resume: args.resume.is_some(),

@@ -50,6 +50,7 @@ fn rerun(args: &VerifyArgs, folder: &Path, lock: &RunLock) -> Result<(), Error> 
         workers: args.workers,
         memory: args.memory,
         commit_every: 60,
+        sample_seconds: None,
         resume: None,
         allow_refused: Allowance::Percent(100.0),
         hosts: None,

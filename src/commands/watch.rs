@@ -121,6 +121,7 @@ fn options(
         workers: super::run::workers(args.workers),
         memory_bytes: args.memory,
         commit_every: Duration::from_secs(5),
+        sample_limit: None,
         home: global.home.clone(),
         run: run.to_owned(),
         resume: false,

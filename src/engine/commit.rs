@@ -45,21 +45,10 @@ pub(crate) fn commit(
         refusals: made.unopened.clone(),
         ..Report::default()
     };
-    let unopened: BTreeSet<&str> = made.unopened.iter().map(|r| r.sample.as_str()).collect();
-    let mut settled = BTreeMap::new();
-    for &root in shared.scans.keys() {
-        let stores = shared.stores_of(root);
-        let of_root = Settled::new(shared, root, &stores, &unopened)?;
-        of_root.count(shared, root, &stores, made, &mut report);
-        let id = &graph.nodes[root].id;
-        let contents = of_root.keys.iter().map(|key| key.map(|(content, _)| content));
-        let recorded = record_inputs(&shared.scans[&root], id, contents, files, folder);
-        let recorded = recorded.map_err(|fault| EngineFault::machine(id, fault))?;
-        report.inputs.insert(id.clone(), recorded);
-        if tells_fates {
-            report.fates.insert(root, of_root.fates());
-        }
-        settled.insert(root, of_root);
+    let mut settled = settle(shared, files, folder, made, &mut report)?;
+    if tells_fates {
+        let fates = settled.iter().map(|(&root, of_root)| (root, of_root.fates()));
+        report.fates.extend(fates);
     }
     forget(shared);
     report.refusals.sort_by(|a, b| (&a.sample, &a.stage).cmp(&(&b.sample, &b.stage)));
@@ -83,8 +72,8 @@ pub(crate) fn commit(
         let fingerprint = &graph.nodes[sink].facts.fingerprint;
         let target = folder.join(stage.folder());
         let write = || write_dataset(stage.as_ref(), keys, &of_sink, fingerprint, files, &target);
-        let written = guarded(write)
-            .unwrap_or_else(|panic| Err(MachineFault::new(format!("the sink panicked: {panic}"))));
+        let panicked = |panic| Err(MachineFault::new(format!("the sink panicked: {panic}")));
+        let written = guarded(write).unwrap_or_else(panicked);
         let (committed, reused): (Committed, u64) = written.map_err(fault)?;
         report.stages[sink] = StageCount {
             rows_in: rows,
@@ -97,6 +86,30 @@ pub(crate) fn commit(
         report.committed.insert(graph.nodes[sink].id.clone(), committed);
     }
     Ok(report)
+}
+
+/// Sees what became of every sample, and records the samples of every source.
+fn settle(
+    shared: &Shared,
+    files: &KeptFiles,
+    folder: &Path,
+    made: &Made,
+    report: &mut Report,
+) -> Result<BTreeMap<usize, Settled>, EngineFault> {
+    let unopened: BTreeSet<&str> = made.unopened.iter().map(|r| r.sample.as_str()).collect();
+    let mut settled = BTreeMap::new();
+    for &root in shared.scans.keys() {
+        let stores = shared.stores_of(root);
+        let of_root = Settled::new(shared, root, &stores, &unopened)?;
+        of_root.count(shared, root, &stores, made, report);
+        let id = &shared.graph.nodes[root].id;
+        let contents = of_root.keys.iter().map(|key| key.map(|(content, _)| content));
+        let recorded = record_inputs(&shared.scans[&root], id, contents, files, folder);
+        let recorded = recorded.map_err(|fault| EngineFault::machine(id, fault))?;
+        report.inputs.insert(id.clone(), recorded);
+        settled.insert(root, of_root);
+    }
+    Ok(settled)
 }
 
 /// Takes in what this run and others made.

@@ -30,6 +30,7 @@ mod stage_operator;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod time_limit;
 mod trainer;
 mod work;
 mod work_list;

@@ -17,7 +17,7 @@ use super::inbox::Inbox;
 use super::packet::{Packet, Refused};
 use super::shared::Shared;
 use super::stage_operator::{Packets, Port, StageSpec, refusals, stage_operator};
-use super::work::{KeepWork, OperatorWork, open_part};
+use super::work::{KeepWork, OperatorWork, Worked, open_part};
 
 /// Builds the dataflow on one worker. Every worker builds the same.
 pub(crate) fn build(worker: &mut Worker, shared: &Arc<Shared>) {
@@ -30,7 +30,8 @@ pub(crate) fn build(worker: &mut Worker, shared: &Arc<Shared>) {
                 Stage::Operator(operator) => {
                     let from = shared.graph.streaming_inputs(index);
                     let inputs = from.iter().map(|input| rows[input].clone()).collect();
-                    let work = Arc::new(OperatorWork(Arc::clone(operator)));
+                    let (operator, limit) = (Arc::clone(operator), shared.sample_limit);
+                    let work = Arc::new(OperatorWork { operator, limit });
                     let root = shared.graph.root(index);
                     let serves = shared.kept[&root].served_by(index);
                     let spec = StageSpec { stage: index, root, work, serves, is_counted: true };
@@ -92,7 +93,7 @@ fn source_operator<'scope>(
                 let (inbox, wake) = (Arc::clone(&inbox), wake.clone());
                 let pool = Arc::clone(&shared);
                 pool.pool.submit(root, move || {
-                    let (rows, refused) = read_part(root, source.as_ref(), &shared, part);
+                    let (rows, refused) = read_part(root, &source, &shared, part);
                     inbox.put((ticket, Packet::rows(part, rows, Some(Arc::new(permit))), refused));
                     // The worker may have left already, when the run was aborted.
                     let _ = wake.activate();
@@ -155,13 +156,17 @@ fn next_part(
 /// them is not made again.
 fn read_part(
     root: usize,
-    source: &dyn Source,
+    source: &Arc<dyn Source>,
     shared: &Shared,
     part: u64,
 ) -> (Batch, Vec<Refused>) {
     let begun = Instant::now();
     let samples = &shared.lists[&root].parts[part as usize].samples;
-    let worked = open_part(source, &shared.scans[&root].entries.unpack(samples));
+    let entries = shared.scans[&root].entries.unpack(samples);
+    let worked = open_part(source, entries, shared.sample_limit).unwrap_or_else(|fault| {
+        shared.fail(EngineFault::machine(&shared.graph.nodes[root].id, fault));
+        Worked { rows: Batch::empty(source.output()), refused: Vec::new() }
+    });
     let count = StageCount {
         rows_in: samples.len() as u64,
         rows_out: worked.rows.rows() as u64,
@@ -202,11 +207,14 @@ fn keep_refusals<'scope>(
     });
 }
 
-fn keep_refusal(shared: &Shared, Refused { stage, key, refusal }: Refused) {
+fn keep_refusal(shared: &Shared, Refused { stage, key, mut refusal }: Refused) {
     let Some(key) = key else {
         shared.unopened.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
         return;
     };
+    let store = shared.stores[&stage].read().unwrap_or_else(PoisonError::into_inner);
+    refusal.attempt += store.attempts(&key);
+    drop(store);
     let kept: Result<(), _> = shared.writers[&stage].refuse(vec![(key, refusal)]);
     if let Err(fault) = kept {
         shared.fail(EngineFault::machine(&shared.graph.nodes[stage].id, fault));

@@ -49,6 +49,8 @@ pub struct Options {
     pub memory_bytes: u64,
     /// After which time rows that were made are made durable.
     pub commit_every: Duration,
+    /// How long a stage may work on one sample, if there is a limit.
+    pub sample_limit: Option<Duration>,
     /// Folder that holds the store and all runs.
     pub home: PathBuf,
     /// Name of this run's folder; in a cluster the first process's name counts.
@@ -303,6 +305,7 @@ impl Process {
             budget: Budget::new(options.memory_bytes, parts),
             stop: options.stop.clone(),
             unopened: Mutex::default(),
+            sample_limit: options.sample_limit,
             abort: AtomicBool::new(false),
             fault: Mutex::default(),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use voxflow_contract::{Batch, Refusal};
 
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) stop: Stop,
     /// Samples that could not be opened: the store has nothing to know them by.
     pub(crate) unopened: Mutex<Vec<Refusal>>,
+    /// How long a stage may work on one sample, if there is a limit.
+    pub(crate) sample_limit: Option<Duration>,
     pub(crate) abort: AtomicBool,
     pub(crate) fault: Mutex<Option<EngineFault>>,
 }

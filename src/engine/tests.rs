@@ -3,13 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use voxflow_contract::{
-    Batch, Column, ColumnType, Entry, Fault, Keyed, MachineFault, Operator, PlannedFile, Refusals,
-    SampleId, Schema, SetupFault, Sink, SinkFile, Source, Stage, Values, key_values, tables,
+    Batch, Column, ColumnType, ContentHash, Entry, Fault, Keyed, MachineFault, Operator,
+    PlannedFile, Refusals, SampleId, Schema, SetupFault, Sink, SinkFile, Source, Stage, Values,
+    key_values, tables,
 };
+
+use crate::store::{RowKey, Store};
 
 use super::{
     Counters, EngineFault, Graph, Node, Options, Report, StageFacts, Stop, run, scan_sources,
@@ -204,21 +207,26 @@ fn go_with(
     stop: Stop,
     task_progress: super::run::TaskProgress,
 ) -> Result<Report, EngineFault> {
+    let options = Options { stop, task_progress, ..options(graph, folder, workers) };
+    run(graph, Arc::new(scan_sources(graph)?), &options)
+}
+
+fn options(graph: &Graph, folder: &Path, workers: usize) -> Options {
     fs::create_dir_all(folder.join("runs/one")).expect("a folder");
-    let options = Options {
+    Options {
         workers,
         memory_bytes: 16 << 20,
         commit_every: Duration::from_secs(5),
+        sample_limit: None,
         home: folder.to_owned(),
         run: "one".to_owned(),
         resume: false,
         cluster: None,
-        stop,
+        stop: Stop::default(),
         counters: Arc::new(Counters::new(graph.nodes.len())),
-        task_progress,
+        task_progress: Arc::new(|_, _, _| {}),
         tells_fates: false,
-    };
-    run(graph, Arc::new(scan_sources(graph)?), &options)
+    }
 }
 
 #[test]
@@ -254,6 +262,67 @@ fn a_failing_disk_stops_the_run_and_a_second_run_ends_it() {
     let again = go(&diamond(500, false), folder.path(), 2).expect("it runs");
     assert_eq!(again.stages[5].reused, 395, "nothing was left to do");
     assert_eq!(again.committed, report.committed);
+}
+
+/// Never ends with one sample, as long as it is told to hang.
+struct Hangs {
+    sample: &'static str,
+    hangs: Arc<AtomicBool>,
+}
+
+impl Operator for Hangs {
+    fn output(&self) -> Schema {
+        tables::key()
+    }
+
+    fn apply(&self, batch: &Batch, _refusals: &mut Refusals) -> Result<Batch, Fault> {
+        let samples = batch.utf8("sample")?;
+        if samples.values_iter().any(|sample| sample == self.sample) {
+            while self.hangs.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        }
+        Ok(batch.clone())
+    }
+}
+
+#[test]
+fn a_sample_that_hangs_is_refused_alone_and_tried_again_when_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hangs = Arc::new(AtomicBool::new(true));
+    let mut graph = diamond(40, false);
+    let operator = Hangs { sample: "s00011", hangs: Arc::clone(&hangs) };
+    graph.nodes[1].stage = Stage::Operator(Arc::new(operator));
+    let scans = Arc::new(scan_sources(&graph).expect("samples"));
+    let go = |limit: Option<Duration>| {
+        let options = Options { sample_limit: limit, ..options(&graph, folder.path(), 2) };
+        run(&graph, Arc::clone(&scans), &options).expect("it runs")
+    };
+    let refusal = |report: &Report| {
+        let found = report.refusals.iter().find(|refusal| refusal.sample == "s00011").cloned();
+        found.map(|refusal| (refusal.stage, refusal.code, refusal.attempt))
+    };
+    let late = |attempt| Some(("light".to_owned(), "time_limit".to_owned(), attempt));
+    let limit = Some(Duration::from_millis(500));
+    let before = go(limit);
+    assert_eq!(refusal(&before), late(1));
+    assert_eq!(refusal(&go(None)), late(1), "it was not tried again, or it would hang");
+
+    let content = ContentHash::of(b"s00011");
+    let key = RowKey::of("s00011", "c2", "", &content);
+    let lift = || {
+        let store = Store::open(folder.path()).expect("a store");
+        store.stage(&graph.nodes[1].facts).expect("a stage").lift(&[key]).expect("it is written")
+    };
+    assert_eq!(lift(), 1);
+    assert_eq!(lift(), 0, "it is lifted already");
+    assert_eq!(refusal(&go(limit)), late(2));
+    hangs.store(false, Ordering::SeqCst);
+    assert_eq!(lift(), 1);
+    let after = go(limit);
+    assert_eq!(refusal(&after), None);
+    assert_eq!(after.stages[5].rows_out, before.stages[5].rows_out + 1);
+    assert_eq!(after.stages[2].rows_out - after.stages[2].reused, 1, "the others are reused");
 }
 
 /// Asks to stop after some batches.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use voxflow_contract::{
     Batch, Entry, Fault, MachineFault, Operator, Refusals, Schema, Source, tables,
@@ -10,6 +11,7 @@ use voxflow_contract::{
 use super::guard::guarded;
 use super::join::samples_of;
 use super::scan::Scan;
+use super::time_limit::each_within;
 use crate::store::StageWriter;
 
 /// A row that was refused: its sample, why, and at which attempt.
@@ -37,19 +39,29 @@ pub(crate) trait Work: Send + Sync {
 }
 
 /// A per-sample operator.
-pub(crate) struct OperatorWork(pub(crate) Arc<dyn Operator>);
+pub(crate) struct OperatorWork {
+    pub(crate) operator: Arc<dyn Operator>,
+    /// How long it may work on one sample, if there is a limit.
+    pub(crate) limit: Option<Duration>,
+}
 
 impl Work for OperatorWork {
     fn run(&self, rows: Batch) -> Result<Worked, MachineFault> {
-        Ok(apply(self.0.as_ref(), &rows, 1))
+        let Some(limit) = self.limit else { return Ok(apply(self.operator.as_ref(), &rows, 1)) };
+        let operator = Arc::clone(&self.operator);
+        let batch = rows.clone();
+        let one = move |row| apply(operator.as_ref(), &batch.slice(row, 1), 1);
+        let samples = samples_of(&rows).unwrap_or_default();
+        let samples: Vec<String> = samples.iter().map(|s| (*s).to_owned()).collect();
+        row_by_row_within(samples, &self.operator.output(), limit, Arc::new(one))
     }
 
     fn nothing(&self) -> Batch {
-        Batch::empty(self.0.output())
+        Batch::empty(self.operator.output())
     }
 
     fn is_heavy(&self) -> bool {
-        self.0.is_heavy()
+        self.operator.is_heavy()
     }
 }
 
@@ -100,7 +112,27 @@ fn apply(operator: &dyn Operator, rows: &Batch, attempt: u32) -> Worked {
     }
 }
 
-fn row_by_row(rows: usize, schema: Schema, apply: impl Fn(usize) -> Worked) -> Worked {
+/// As [`row_by_row`]; a row that takes longer than `limit` is refused.
+fn row_by_row_within(
+    samples: Vec<String>,
+    schema: &Schema,
+    limit: Duration,
+    apply: Arc<dyn Fn(usize) -> Worked + Send + Sync>,
+) -> Result<Worked, MachineFault> {
+    let mut done = each_within(samples.len(), limit, &apply)?.into_iter();
+    let mut samples = samples.into_iter();
+    let late = |sample: String| {
+        let message = format!("it took longer than {} s", limit.as_secs_f64());
+        let refused = vec![(sample, Fault::new("time_limit", message), 1)];
+        Worked { rows: Batch::empty(schema.clone()), refused }
+    };
+    Ok(row_by_row(samples.len(), schema.clone(), |_| {
+        let sample = samples.next().unwrap_or_default();
+        done.next().flatten().unwrap_or_else(|| late(sample))
+    }))
+}
+
+fn row_by_row(rows: usize, schema: Schema, mut apply: impl FnMut(usize) -> Worked) -> Worked {
     let (mut batches, mut refused) = (Vec::new(), Vec::new());
     for i in 0..rows {
         let worked = apply(i);
@@ -147,8 +179,19 @@ fn refuse_all(rows: &Batch, schema: Schema, fault: &Fault, attempt: u32) -> Work
 }
 
 /// Reads one part of a source, with the same care as an operator.
-pub(crate) fn open_part(source: &dyn Source, entries: &[Entry]) -> Worked {
-    open_entries(source, entries, 1)
+///
+/// # Errors
+/// When the machine fails.
+pub(crate) fn open_part(
+    source: &Arc<dyn Source>,
+    entries: Vec<Entry>,
+    limit: Option<Duration>,
+) -> Result<Worked, MachineFault> {
+    let Some(limit) = limit else { return Ok(open_entries(source.as_ref(), &entries, 1)) };
+    let samples = entries.iter().map(|entry| entry.sample.to_string()).collect();
+    let (schema, source) = (source.output(), Arc::clone(source));
+    let one = move |row: usize| open_entries(source.as_ref(), &entries[row..=row], 1);
+    row_by_row_within(samples, &schema, limit, Arc::new(one))
 }
 
 fn open_entries(source: &dyn Source, entries: &[Entry], attempt: u32) -> Worked {

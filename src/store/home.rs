@@ -50,6 +50,12 @@ impl Store {
         Ok(Self { root, place })
     }
 
+    /// Where this process writes what is not yet whole.
+    #[cfg(test)]
+    pub(super) fn place(&self) -> &Workplace {
+        &self.place
+    }
+
     /// What the store has of a stage.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //!   rows/<stage>/<shard>.parquet  rows of many samples, about 64 MiB
 //!   rows/<stage>/<shard>.shard    their keys and the hashes of the file; refusals. Without it the
 //!                                 other file does not count
+//!   rows/<stage>/*.lifted     refusals that do not hold any more: their samples are tried again
 //!   facts/<source>/*.facts     the content hash of each sample at the stamp it had
 //!   files/<file>               files of data sets, by what is in them
 //!   tmp/<process>/             what a process is writing
@@ -26,6 +27,7 @@ mod facts;
 mod files;
 mod home;
 mod key;
+mod lifted;
 mod place;
 mod read;
 mod shard;

@@ -13,6 +13,7 @@ use voxflow_formats::parquet::BlockHashes;
 use super::cost::Cost;
 use super::home::{Workplace, short, sync_folder};
 use super::key::{ByHash, RowKey};
+use super::lifted;
 use super::place::Place;
 use super::shard::Shard;
 
@@ -42,7 +43,10 @@ pub(crate) struct StageStore {
     pub(super) shards: Vec<KnownShard>,
     names: BTreeSet<String>,
     rows: HashMap<RowKey, Place, ByHash>,
+    /// The last refusal of each sample.
     refused: HashMap<RowKey, Refusal, ByHash>,
+    /// Up to which attempt refusals do not hold any more.
+    lifted: HashMap<RowKey, u32, ByHash>,
 }
 
 /// A shard that was listed.
@@ -73,6 +77,7 @@ impl StageStore {
             names: BTreeSet::new(),
             rows: HashMap::default(),
             refused: HashMap::default(),
+            lifted: HashMap::default(),
         };
         store.refresh()?;
         Ok(store)
@@ -109,17 +114,22 @@ impl StageStore {
         let mut new = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(list)? {
             let name = entry.map_err(list)?.file_name().to_string_lossy().into_owned();
-            let Some(name) = name.strip_suffix(".shard") else { continue };
-            if !self.names.contains(name) {
-                new.push(name.to_owned());
+            let counts = name.ends_with(".shard") || name.ends_with(".lifted");
+            if counts && !self.names.contains(&name) {
+                new.push(name);
             }
         }
         new.sort();
-        for name in new {
-            let path = self.shard_file(&name);
+        for file in new {
+            let path = self.folder.join(&file);
+            self.names.insert(file.clone());
+            let Some(name) = file.strip_suffix(".shard") else {
+                self.take_in_lifted(&path)?;
+                continue;
+            };
             let bytes = fs::read(&path).map_err(|e| MachineFault::io("read", &path, e))?;
             match Shard::from_bytes(&bytes) {
-                Some(shard) => self.take_in(name, shard),
+                Some(shard) => self.take_in(name.to_owned(), shard),
                 // Its rows are made again; `voxflow store verify` names it.
                 None => tracing::warn!("damaged and passed over: {}", path.display()),
             }
@@ -139,12 +149,32 @@ impl StageStore {
 
     /// Why the stage gave no row for a sample.
     pub(crate) fn refusal(&self, key: &RowKey) -> Option<&Refusal> {
-        self.refused.get(key)
+        self.refused.get(key).filter(|refusal| refusal.attempt > self.attempts(key))
+    }
+
+    /// How often a sample had been tried when its refusal was last lifted.
+    pub(crate) fn attempts(&self, key: &RowKey) -> u32 {
+        self.lifted.get(key).copied().unwrap_or(0)
+    }
+
+    /// Lifts the refusals of samples, so that the next run tries them again; says of how many.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn lift(&mut self, keys: &[RowKey]) -> Result<usize, MachineFault> {
+        let attempt = |key: &RowKey| Some((*key, self.refusal(key)?.attempt));
+        let lifted: Vec<_> = keys.iter().filter_map(attempt).collect();
+        if !lifted.is_empty() {
+            lifted::write(&self.folder, &self.place, &lifted)?;
+            self.refresh()?;
+        }
+        Ok(lifted.len())
     }
 
     /// Forgets which rows there are, but not where those lie that were found: there may be millions.
     pub(crate) fn forget_rows(&mut self) {
         (self.rows, self.refused) = (HashMap::default(), HashMap::default());
+        self.lifted = HashMap::default();
     }
 
     /// Number of rows.
@@ -154,7 +184,7 @@ impl StageStore {
 
     /// Number of samples that the stage refused.
     pub(crate) fn refused(&self) -> usize {
-        self.refused.len()
+        self.refused.keys().filter(|key| self.refusal(key).is_some()).count()
     }
 
     /// Number of shards.
@@ -176,19 +206,27 @@ impl StageStore {
         self.folder.join(format!("{name}.parquet"))
     }
 
-    pub(super) fn shard_file(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.shard"))
-    }
-
     /// Sets a shard aside, so that its rows are made again.
     ///
     /// # Errors
     /// When the disk fails.
     pub(super) fn set_aside(&self, name: &str) -> Result<(), MachineFault> {
-        let path = self.shard_file(name);
+        let path = self.folder.join(format!("{name}.shard"));
         fs::rename(&path, path.with_extension("damaged"))
             .map_err(|e| MachineFault::io("set aside", &path, e))?;
         sync_folder(&self.folder)
+    }
+
+    fn take_in_lifted(&mut self, path: &Path) -> Result<(), MachineFault> {
+        let Some(lifted) = lifted::read(path)? else {
+            tracing::warn!("damaged and passed over: {}", path.display());
+            return Ok(());
+        };
+        for (key, attempt) in lifted {
+            let known = self.lifted.entry(key).or_default();
+            *known = attempt.max(*known);
+        }
+        Ok(())
     }
 
     fn take_in(&mut self, name: String, shard: Shard) {
@@ -196,13 +234,17 @@ impl StageStore {
         for (row, key) in shard.keys.iter().enumerate() {
             self.rows.entry(*key).or_insert(Place { shard: number, row: row as u32 });
         }
-        self.refused.extend(shard.refused);
+        for (key, refusal) in shard.refused {
+            let is_later = |known: &Refusal| known.attempt < refusal.attempt;
+            if self.refused.get(&key).is_none_or(is_later) {
+                self.refused.insert(key, refusal);
+            }
+        }
         let ends = shard.groups.iter().scan(0, |end, rows| {
             *end += rows;
             Some(*end)
         });
         let group_ends = ends.collect();
-        self.names.insert(name.clone());
         self.shards.push(KnownShard { name, hashes: shard.hashes, group_ends });
     }
 }

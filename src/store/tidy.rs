@@ -10,6 +10,7 @@ use voxflow_contract::MachineFault;
 use super::facts;
 use super::files;
 use super::home::{open_lock, short};
+use super::lifted;
 use super::shard::Shard;
 
 /// A file of the store that is not what was written.
@@ -40,6 +41,12 @@ pub(crate) fn verify(home: &Path, each: &mut dyn FnMut(u64)) -> Result<Vec<Damag
     let root = home.join("store");
     let mut damage = Vec::new();
     for stage in list(&root.join("rows"))? {
+        for path in list(&stage)?.into_iter().filter(|path| has_extension(path, "lifted")) {
+            if lifted::read(&path)?.is_none() {
+                let message = "its bytes are not those that were written".to_owned();
+                damage.push(Damage { set_aside: path.clone(), path, message });
+            }
+        }
         for path in list(&stage)?.into_iter().filter(|path| has_extension(path, "shard")) {
             let bytes = fs::read(&path).map_err(|e| MachineFault::io("read", &path, e))?;
             each(bytes.len() as u64);

@@ -65,6 +65,7 @@ fn every_command_has_help_with_examples() {
         "plan",
         "watch",
         "verify",
+        "retry",
         "diff",
         "explain",
         "store",

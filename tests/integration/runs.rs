@@ -192,6 +192,43 @@ fn every_mesh_file_is_in_the_data_set_or_in_the_refusal_table() {
 }
 
 #[test]
+fn refused_samples_are_tried_again_when_asked_and_only_they() {
+    let sandbox = Sandbox::new();
+    sandbox.write("meshes/a/good.off", TETRAHEDRON_OFF);
+    sandbox.write("meshes/a/flat.off", "OFF\n3 1 3\n0 0 0\n0 0 0\n0 0 0\n3 0 1 2\n");
+    let pipeline = shipped("pipelines/meshes-to-voxels.toml");
+    let root = sandbox.path("meshes").display().to_string();
+    let set = format!("root={root}");
+    let ended =
+        sandbox.run(&["--home", "home", "run", &pipeline, "--set", &set, "--format", "json"]);
+    assert_eq!(ended.code, 20, "{ended:?}");
+    let run = only_run(&sandbox, "home");
+    let refusals = |run: &Path| {
+        let table = run.join("refusal.parquet").display().to_string();
+        sandbox.succeed(&["inspect", &table, "--rows", "9"])
+    };
+    assert!(refusals(&run).contains("a/flat.off"), "{}", refusals(&run));
+
+    let none = sandbox.run(&["--home", "home", "retry", "--where", "code=none_such"]);
+    assert_eq!((none.code, none.stderr.contains("no such refusal")), (14, true), "{none:?}");
+    let wrong = sandbox.run(&["--home", "home", "retry", "--where", "colour=red"]);
+    assert_eq!((wrong.code, wrong.stderr.contains("no `colour`")), (14, true), "{wrong:?}");
+
+    let id = run.file_name().expect("a name").to_string_lossy().into_owned();
+    let where_sample = "sample=a/flat";
+    let arguments = ["--home", "home", "retry", &id, "--where", where_sample, "--format", "json"];
+    let again = sandbox.run(&arguments);
+    assert_eq!(again.code, 20, "{again:?}");
+    let summary = summary(&again);
+    assert_eq!(made(&summary, "voxels"), 0, "what was made is reused");
+    let new = PathBuf::from(summary["run"].as_str().expect("a folder"));
+    assert_ne!(new.file_name(), run.file_name());
+    let table = new.join("refusal.parquet").display().to_string();
+    let rows = sandbox.succeed(&["inspect", &table, "--rows", "9", "--format", "json"]);
+    assert!(rows.contains("\"attempt\": 2"), "{rows}");
+}
+
+#[test]
 fn a_killed_preparation_goes_on_where_it_was() {
     let sandbox = Sandbox::new();
     sandbox.write("prepare.toml", PREPARATION);
