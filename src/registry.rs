@@ -25,6 +25,11 @@ pub const FAMILIES: &[Family] = &[
         summary: "What needs to know all samples.",
         kinds: voxflow_curation::ALL,
     },
+    Family {
+        name: "external",
+        summary: "Programs of somebody else.",
+        kinds: voxflow_external::ALL,
+    },
     Family { name: "sinks", summary: "Where rows end.", kinds: voxflow_sinks::ALL },
     #[cfg(feature = "train")]
     Family {
@@ -108,7 +113,7 @@ mod tests {
     #[test]
     fn every_kind_names_tables_there_are() {
         for kind in kinds() {
-            let special = ["dataset", "checkpoint", "metric"];
+            let special = ["dataset", "checkpoint", "metric", "rows"];
             let known = |table: &str| special.contains(&table) || tables::find(table).is_some();
             assert!(known(kind.output()), "{} gives {}", kind.name(), kind.output());
             if let Inputs::Tables(tables) = kind.inputs() {

@@ -1,7 +1,7 @@
 //! The time limit of a sample: one that never ends costs itself and a thread, not the run.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use voxflow_contract::MachineFault;
@@ -20,7 +20,7 @@ pub(crate) fn each_within<T: Send + 'static>(
 ) -> Result<Vec<Option<T>>, MachineFault> {
     let mut done = Vec::with_capacity(rows);
     while done.len() < rows {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(rows);
         let (work, left) = (Arc::clone(work), done.len()..rows);
         let walk = move || {
             for row in left {
@@ -56,9 +56,11 @@ mod tests {
     #[test]
     fn a_row_that_never_ends_costs_itself_only() {
         let work: Arc<dyn Fn(usize) -> usize + Send + Sync> = Arc::new(|row| {
-            while row == 1 || row == 3 {
-                std::thread::park();
+            let (never, told) = sync_channel::<()>(1);
+            if row == 1 || row == 3 {
+                let _ = told.recv();
             }
+            drop(never);
             row * 10
         });
         let done = each_within(5, Duration::from_millis(300), &work).expect("threads");

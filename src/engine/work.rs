@@ -53,7 +53,8 @@ impl Work for OperatorWork {
         let one = move |row| apply(operator.as_ref(), &batch.slice(row, 1), 1);
         let samples = samples_of(&rows).unwrap_or_default();
         let samples: Vec<String> = samples.iter().map(|s| (*s).to_owned()).collect();
-        row_by_row_within(samples, &self.operator.output(), limit, Arc::new(one))
+        let one: Arc<dyn Fn(usize) -> Worked + Send + Sync> = Arc::new(one);
+        row_by_row_within(samples, &self.operator.output(), limit, &one)
     }
 
     fn nothing(&self) -> Batch {
@@ -117,9 +118,9 @@ fn row_by_row_within(
     samples: Vec<String>,
     schema: &Schema,
     limit: Duration,
-    apply: Arc<dyn Fn(usize) -> Worked + Send + Sync>,
+    apply: &Arc<dyn Fn(usize) -> Worked + Send + Sync>,
 ) -> Result<Worked, MachineFault> {
-    let mut done = each_within(samples.len(), limit, &apply)?.into_iter();
+    let mut done = each_within(samples.len(), limit, apply)?.into_iter();
     let mut samples = samples.into_iter();
     let late = |sample: String| {
         let message = format!("it took longer than {} s", limit.as_secs_f64());
@@ -191,7 +192,8 @@ pub(crate) fn open_part(
     let samples = entries.iter().map(|entry| entry.sample.to_string()).collect();
     let (schema, source) = (source.output(), Arc::clone(source));
     let one = move |row: usize| open_entries(source.as_ref(), &entries[row..=row], 1);
-    row_by_row_within(samples, &schema, limit, Arc::new(one))
+    let one: Arc<dyn Fn(usize) -> Worked + Send + Sync> = Arc::new(one);
+    row_by_row_within(samples, &schema, limit, &one)
 }
 
 fn open_entries(source: &dyn Source, entries: &[Entry], attempt: u32) -> Worked {

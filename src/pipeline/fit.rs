@@ -24,6 +24,16 @@ impl Draft {
     fn role(&self) -> Option<Role> {
         self.kind.map(registry::role)
     }
+
+    /// Name of what it gives: of an operator the table that it was built for.
+    fn gives(&self) -> Option<&'static str> {
+        let kind = self.kind?;
+        let table = match &self.stage {
+            Some(Stage::Operator(operator)) => tables::find(operator.output().table()),
+            _ => None,
+        };
+        Some(table.map_or(kind.output(), |table| table.name))
+    }
 }
 
 /// Checks every stage against its inputs, in order, and fills in the schemas.
@@ -174,7 +184,7 @@ impl Checker<'_> {
 
     fn wrong_part(&self, role: Role, position: usize, input: Role) -> Diagnostic {
         let (id, input_id) = (&self.stage().id, self.id(position));
-        let gives = self.drafts[position].kind.map_or("", Kind::output);
+        let gives = self.drafts[position].gives().unwrap_or_default();
         let message = match (role, input) {
             (Role::Task, _) => {
                 format!("`{id}` reads a committed data set; `{input_id}` gives table {gives}")
@@ -195,7 +205,7 @@ impl Checker<'_> {
     fn given(&self) -> Option<BTreeSet<&'static str>> {
         let mut given = BTreeSet::new();
         for &position in self.inputs() {
-            given.insert(self.drafts[position].kind?.output());
+            given.insert(self.drafts[position].gives()?);
             if self.drafts[position].role() == Some(Role::Task)
                 && self.sink_above(position).is_some()
             {
@@ -252,7 +262,7 @@ impl Checker<'_> {
     }
 
     fn who_gives(&self, table: &str) -> String {
-        let gives = |draft: &Draft| draft.kind.is_some_and(|kind| kind.output() == table);
+        let gives = |draft: &Draft| draft.gives() == Some(table);
         let stages: Vec<_> = (0..self.drafts.len())
             .filter(|&i| i != self.position && gives(&self.drafts[i]))
             .map(|i| format!("`{}`", self.id(i)))

@@ -251,6 +251,26 @@ impl Planner<'_> {
         }
     }
 
+    /// Makes the contents of the files that a stage depends on count among its parameters.
+    fn add_digests(&mut self, kind: &'static dyn Kind, spec: &StageSpec, resolved: &mut Resolved) {
+        let mut digests = serde_json::Map::new();
+        for (key, path) in kind.depends_on(&Params(resolved.values.clone())) {
+            match digest_of(&path) {
+                Ok(digest) => {
+                    digests.insert(path.display().to_string(), Value::from(digest));
+                }
+                Err(e) => {
+                    let error = ParamError::new(&key, format!("{e}: {}", path.display()));
+                    let site = Site { kind, spec, resolved, source: self.source };
+                    self.diagnostics.extend(site.diagnostic(&error));
+                }
+            }
+        }
+        if !digests.is_empty() {
+            resolved.values.insert("digests".to_owned(), Value::Object(digests));
+        }
+    }
+
     /// Finds the kind of a stage and builds it.
     fn draft(&mut self, spec: &StageSpec, resolved: &mut Resolved, seed: u64) -> Draft {
         let Some(kind) = registry::find(&spec.kind) else {
@@ -264,7 +284,10 @@ impl Planner<'_> {
         let context = BuildContext { seed, stage: spec.id.clone() };
         let built = kind.build(&Params(resolved.values.clone()), &context);
         let stage = match built {
-            Ok(stage) => Some(stage),
+            Ok(stage) => {
+                self.add_digests(kind, spec, resolved);
+                Some(stage)
+            }
             Err(errors) => {
                 let site = Site { kind, spec, resolved, source: self.source };
                 self.diagnostics.extend(errors.iter().filter_map(|error| site.diagnostic(error)));
@@ -273,6 +296,13 @@ impl Planner<'_> {
         };
         Draft { kind: Some(kind), stage, schema: None }
     }
+}
+
+/// The BLAKE3 hash of a file, in hexadecimal.
+fn digest_of(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn has_device(kind: &dyn Kind) -> bool {

@@ -18,6 +18,8 @@ const ROOMS: &[Room] = &[
     // `decode_mesh` parses bytes and `render_views` writes PNG: pure codecs, no paths.
     Room { package: "voxflow-geometry", may_use: &["voxflow-contract", "voxflow-formats"] },
     Room { package: "voxflow-curation", may_use: &["voxflow-contract"] },
+    // Rows go to a program and come back as Parquet.
+    Room { package: "voxflow-external", may_use: &["voxflow-contract", "voxflow-formats"] },
     Room { package: "voxflow-sinks", may_use: &["voxflow-contract", "voxflow-formats"] },
     Room { package: "voxflow-models", may_use: &[] },
     Room {
@@ -32,6 +34,7 @@ const ROOMS: &[Room] = &[
             "voxflow-sources",
             "voxflow-geometry",
             "voxflow-curation",
+            "voxflow-external",
             "voxflow-sinks",
             "voxflow-models",
             "voxflow-training",
@@ -69,7 +72,7 @@ const GUARDED_WHEN_SHIPPED: &[(&str, &[&str])] = &[
     ("libc", &["voxflow"]),
     ("meshopt", &["voxflow-geometry"]),
     ("safetensors", &["voxflow-training"]),
-    ("tempfile", &["voxflow-sinks", "voxflow-training", "voxflow"]),
+    ("tempfile", &["voxflow-external", "voxflow-sinks", "voxflow-training", "voxflow"]),
     ("toml", &["voxflow"]),
     ("tracing-subscriber", &["voxflow"]),
     ("walkdir", &["voxflow-sources", "voxflow"]),

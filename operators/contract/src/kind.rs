@@ -1,5 +1,6 @@
 //! `Kind`: the registry item. Facts about something a stage can be, and how to build it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::params::{ParamError, Params};
@@ -68,6 +69,12 @@ pub trait Kind: Sync {
 
     /// JSON Schema of its parameters.
     fn parameters(&self) -> schemars::Schema;
+
+    /// Files outside the pipeline that the stage's rows depend on, each with the parameter that names it:
+    /// their contents count in what the rows are kept under.
+    fn depends_on(&self, _params: &Params) -> Vec<(String, PathBuf)> {
+        Vec::new()
+    }
 
     /// Checks the parameters and makes the stage. Touches nothing outside.
     ///

@@ -83,7 +83,8 @@ pub trait Source: Send + Sync {
 
 /// What turns rows of one table into rows of another, sample by sample.
 ///
-/// Pure: no files, no clock, randomness only from a seed in the parameters and the sample's id.
+/// Pure: no files, no clock, randomness only from a seed in the parameters and the sample's id. The
+/// one exception runs a program of the user's, who answers for it.
 pub trait Operator: Send + Sync {
     /// Schema of the rows it gives. Begins with the key columns, which it passes on.
     fn output(&self) -> Schema;
