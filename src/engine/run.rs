@@ -15,7 +15,7 @@ use voxflow_contract::{
 use voxflow_sources::Dataset;
 
 use super::claims::Claims;
-use super::cluster::{Agreement, Cluster, Watch, agree};
+use super::cluster::{Agreement, Cluster, Watch, agree, forget_earlier_attempt};
 use super::commit;
 use super::counters::{Counters, StageCount, nanos};
 use super::fault::EngineFault;
@@ -134,6 +134,11 @@ pub fn run(
     let store = Store::open(&options.home).map_err(|fault| EngineFault::machine("store", fault))?;
     // The processes of a cluster make rows side by side: their first takes the turn for all.
     let turn = if process == 0 { Some(take_turn(graph, &store, options)?) } else { None };
+    if process == 0 && options.cluster.is_some() {
+        let folder = options.home.join("runs").join(&options.run);
+        let forgotten = forget_earlier_attempt(&folder);
+        forgotten.map_err(|e| io_fault("cluster", "clear", &folder.join("cluster"), e))?;
+    }
     let process_state = Arc::new(Process {
         store,
         turn: Mutex::new(turn),
