@@ -147,6 +147,7 @@ pub fn run(
         options: options.clone(),
         watch,
         opened: OnceLock::new(),
+        unopened: Mutex::default(),
         report: Mutex::new(Report { is_first: process == 0, ..Report::default() }),
     });
     let config = match &options.cluster {
@@ -188,6 +189,8 @@ struct Process {
     turn: Mutex<Option<Turn>>,
     watch: Option<Watch>,
     opened: OnceLock<Result<Opened, String>>,
+    /// Why the run could not be opened.
+    unopened: Mutex<Option<EngineFault>>,
     report: Mutex<Report>,
 }
 
@@ -202,7 +205,13 @@ impl Process {
     /// One worker's whole life.
     fn work(&self, worker: &mut Worker) -> Result<(), String> {
         let run = self.agree(worker).map_err(|fault| fault.to_string())?;
-        let opened = self.opened.get_or_init(|| self.open(&run).map_err(|fault| fault.to_string()));
+        let opened = self.opened.get_or_init(|| {
+            self.open(&run).map_err(|fault| {
+                let message = fault.to_string();
+                *self.unopened.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+                message
+            })
+        });
         let opened = opened.as_ref().map_err(Clone::clone)?;
         let shared = &opened.shared;
         let _fate = Fate(Arc::clone(shared));
@@ -505,7 +514,10 @@ impl Process {
                     return Err(fault);
                 }
             }
-            Some(Err(message)) => return Err(EngineFault::Peer(message.clone())),
+            Some(Err(message)) => {
+                let fault = self.unopened.lock().unwrap_or_else(PoisonError::into_inner).take();
+                return Err(fault.unwrap_or_else(|| EngineFault::Bug(message.clone())));
+            }
             None => {}
         }
         for result in results {
