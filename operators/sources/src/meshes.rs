@@ -1,7 +1,7 @@
 //! `meshes`: any folder of mesh files, the class being the first folder.
 
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Component::Normal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,8 +67,9 @@ impl Kind for MeshesKind {
          begin with a dot are passed over. A folder that cannot be read, a missing `root`, a `root` \
          without mesh files and a name that is no UTF-8 text stop the run before it begins.\n\n\
          Refused, file by file: `too_large` above `max_bytes`; `unreadable` when the file vanished, \
-         is a broken link or may not be read; `changed` when size or time of modification are not \
-         what they were when the folder was listed, or change during reading.\n\n\
+         is a broken link or may not be read, or a file it names is there and may not; `changed` when \
+         size or time of modification are not what they were when the folder was listed, or change \
+         during reading.\n\n\
          The buffers that a glTF names go along in `sidecars`, and `content` covers them; with \
          `materials`, so do the libraries and textures that a file names (`mtllib`, `map_Kd`, `comment \
          TextureFile`, images of a glTF). They are looked for below the \
@@ -178,7 +179,7 @@ impl Source for Meshes {
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
         let (kept, files) = map_rows(entries.len(), refusals, |row| {
             let bytes = self.read(&entries[row])?;
-            let sidecars = self.sidecars(&entries[row], &bytes);
+            let sidecars = self.sidecars(&entries[row], &bytes)?;
             Ok((bytes, sidecars))
         });
         let (files, sidecars): (Vec<_>, Vec<_>) = files.into_iter().unzip();
@@ -348,9 +349,7 @@ impl Meshes {
 
     fn read(&self, entry: &Entry) -> Result<Vec<u8>, Fault> {
         let relative = entry.path.as_deref().unwrap_or_default();
-        let unreadable = |error: std::io::Error| {
-            Fault::new("unreadable", format!("cannot read: {error}: {relative}"))
-        };
+        let unreadable = |error: io::Error| unreadable(&error, relative);
         let path = self.root.join(relative);
         let before = fs::metadata(&path).map_err(unreadable)?;
         if !before.is_file() {
@@ -370,17 +369,23 @@ impl Meshes {
     }
 
     /// The files that a mesh file names, as far as they are there and small enough.
-    fn sidecars(&self, entry: &Entry, bytes: &[u8]) -> Vec<Image> {
+    fn sidecars(&self, entry: &Entry, bytes: &[u8]) -> Result<Vec<Image>, Fault> {
         let path = entry.path.as_deref().unwrap_or_default();
         let format = MeshFormat::from_extension(split_extension(path).1);
-        let Some(format) = format else { return Vec::new() };
-        let mut left = self.max_bytes.min(MOST_SIDECAR_BYTES);
+        let Some(format) = format else { return Ok(Vec::new()) };
+        let (mut left, mut failed) = (self.max_bytes.min(MOST_SIDECAR_BYTES), None);
         let found = gather_sidecars(format, bytes, self.scope(), &mut |name| {
-            let bytes = self.read_sidecar(&sidecar_path(path, name)?, left)?;
+            let path = sidecar_path(path, name)?;
+            let read = self.read_sidecar(&path, left);
+            let read = read.map_err(|error| failed.get_or_insert(unreadable(&error, &path)));
+            let bytes = read.ok()??;
             left -= bytes.len() as u64;
             Some(bytes)
         });
-        found.into_iter().map(|(name, bytes)| Image { bytes, path: Some(name) }).collect()
+        // Without it the sample would be another one than it is.
+        failed.map_or(Ok(()), Err)?;
+        let image = |(name, bytes)| Image { bytes, path: Some(name) };
+        Ok(found.into_iter().map(image).collect())
     }
 
     /// Bytes of the files that a mesh file names: how much of them goes into memory at once depends on
@@ -392,28 +397,30 @@ impl Meshes {
             self.materials || matches!(format, MeshFormat::Glb | MeshFormat::Gltf)
         };
         let Some(format) = format.filter(may_name) else { return 0 };
-        let bytes = self.read_sidecar(&file.path, self.max_bytes).unwrap_or_default();
+        let read = |path: &str, limit| self.read_sidecar(path, limit).ok().flatten();
+        let bytes = read(&file.path, self.max_bytes).unwrap_or_default();
         let (mut sum, most) = (0, self.max_bytes.min(MOST_SIDECAR_BYTES));
         gather_sidecars(format, &bytes, self.scope(), &mut |name| {
             let path = sidecar_path(&file.path, name)?;
             let metadata = fs::metadata(self.root.join(&path)).ok()?;
             sum += metadata.len().min(most);
             let is_picture = !path.to_ascii_lowercase().ends_with(".mtl");
-            if is_picture { Some(Vec::new()) } else { self.read_sidecar(&path, most) }
+            if is_picture { Some(Vec::new()) } else { read(&path, most) }
         });
         sum.min(most)
     }
 
-    /// A file of at most `limit` bytes.
-    fn read_sidecar(&self, relative: &str, limit: u64) -> Option<Vec<u8>> {
+    /// A file of at most `limit` bytes, if there is one.
+    fn read_sidecar(&self, relative: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
         let path = self.root.join(relative);
         // A pipe, which would never end, is no file; nor is a folder.
         let is_small = |metadata: &Metadata| metadata.is_file() && metadata.len() <= limit;
-        fs::metadata(&path).ok().filter(is_small)?;
+        if !fs::metadata(&path).as_ref().is_ok_and(is_small) {
+            return Ok(None);
+        }
         let mut bytes = Vec::new();
-        let file = File::open(&path).ok()?;
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).ok()?;
-        (bytes.len() as u64 <= limit).then_some(bytes)
+        File::open(&path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok((bytes.len() as u64 <= limit).then_some(bytes))
     }
 
     /// Whether a file is still what it was when it was listed, and not too large.
@@ -430,6 +437,10 @@ impl Meshes {
         }
         Ok(())
     }
+}
+
+fn unreadable(error: &io::Error, path: &str) -> Fault {
+    Fault::new("unreadable", format!("cannot read: {error}: {path}"))
 }
 
 fn is_hidden(path: &Path) -> bool {
