@@ -36,6 +36,9 @@ pub struct MeshesParams {
 /// Bytes of all sidecars of a sample: a column of a batch holds less than 2^31.
 const MOST_SIDECAR_BYTES: u64 = 32 << 20;
 
+/// Stands in a stamp between that of a mesh file and the hash of those of the files that it names.
+const NAMES: &str = ", names ";
+
 fn default_extensions() -> Vec<String> {
     MeshFormat::ALL.iter().map(|format| format.extension().to_owned()).collect()
 }
@@ -75,8 +78,8 @@ impl Kind for MeshesKind {
          TextureFile`, images of a glTF). They are looked for below the \
          folder of the mesh file, or beside it where `..` stays in `root`; names of other places, \
          missing files, and what would be more than `max_bytes` or 32 MiB for one sample are left out, \
-         which `decode_mesh` notes in `quirks`. A library that changes alone is not noticed before a \
-         run.\n\n\
+         which `decode_mesh` notes in `quirks`. One that comes, goes or changes is noticed as if the \
+         mesh file had changed.\n\n\
          Cost: one directory walk, then one read a file, with `materials` two; a file lies in \
          memory as a whole."
     }
@@ -164,7 +167,7 @@ impl Source for Meshes {
         if found.is_empty() {
             return Err(self.nothing_found());
         }
-        found.iter_mut().for_each(|file| file.bytes += self.sidecar_bytes(file));
+        found.iter_mut().for_each(|file| self.count_sidecars_in(file));
         let root_class = self.root_class();
         // In the order of the folders the ids are nearly sorted.
         found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -388,26 +391,31 @@ impl Meshes {
         Ok(found.into_iter().map(image).collect())
     }
 
-    /// Bytes of the files that a mesh file names: how much of them goes into memory at once depends on
-    /// it. Of those only libraries are opened, which name more.
-    fn sidecar_bytes(&self, file: &Found) -> u64 {
+    /// Adds the files that a mesh file names to its bytes, on which depends how much goes into memory
+    /// at once, and to its stamp. Of those only libraries are opened, which name more.
+    fn count_sidecars_in(&self, file: &mut Found) {
         let format = MeshFormat::from_extension(split_extension(&file.path).1);
         // Most files need not be opened to tell that they name nothing.
         let may_name = |format: &MeshFormat| {
             self.materials || matches!(format, MeshFormat::Glb | MeshFormat::Gltf)
         };
-        let Some(format) = format.filter(may_name) else { return 0 };
+        let Some(format) = format.filter(may_name) else { return };
         let read = |path: &str, limit| self.read_sidecar(path, limit).ok().flatten();
         let bytes = read(&file.path, self.max_bytes).unwrap_or_default();
         let (mut sum, most) = (0, self.max_bytes.min(MOST_SIDECAR_BYTES));
+        let mut stamps = String::new();
         gather_sidecars(format, &bytes, self.scope(), &mut |name| {
             let path = sidecar_path(&file.path, name)?;
-            let metadata = fs::metadata(self.root.join(&path)).ok()?;
-            sum += metadata.len().min(most);
+            let metadata = fs::metadata(self.root.join(&path)).ok();
+            stamps += &format!("{path}: {}\n", metadata.as_ref().map(stamp).unwrap_or_default());
+            sum += metadata?.len().min(most);
             let is_picture = !path.to_ascii_lowercase().ends_with(".mtl");
             if is_picture { Some(Vec::new()) } else { read(&path, most) }
         });
-        sum.min(most)
+        file.bytes += sum.min(most);
+        if !stamps.is_empty() {
+            file.stamp += &format!("{NAMES}{:.16}", ContentHash::of(stamps.as_bytes()).to_string());
+        }
     }
 
     /// A file of at most `limit` bytes, if there is one.
@@ -431,7 +439,8 @@ impl Meshes {
             let message = format!("{bytes} bytes are more than max_bytes = {limit}: {path}");
             return Err(Fault::new("too_large", message));
         }
-        if stamp(metadata) != entry.stamp {
+        let rest = entry.stamp.strip_prefix(&stamp(metadata));
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NAMES)) {
             let message = format!("the file changed since it was listed, run again: {path}");
             return Err(Fault::new("changed", message));
         }
