@@ -488,7 +488,7 @@ impl Process {
             return Err(EngineFault::Bug(format!("{id} reads no data set")));
         };
         let dataset = Dataset::open(&opened.folder.join(stage.folder()))
-            .map_err(|e| EngineFault::machine(id, MachineFault::new(e.to_string())))?;
+            .map_err(|e| EngineFault::dataset(id, e))?;
         Ok(dataset.with_cache_bytes(self.options.memory_bytes as usize / 2))
     }
 
