@@ -51,10 +51,10 @@ pub(crate) fn perform(
     let runs = global.home.join("runs");
     let is_first = args.process.unwrap_or(0) == 0;
     let run = match &args.resume {
+        // The first process finds or makes the folder and says which it is.
+        _ if !is_first => String::new(),
         Some(named) => run_folder::find(&runs, &plan, named.as_deref())?,
-        None if is_first => run_folder::create(&runs, &plan)?,
-        // The first process makes the folder and says which it is.
-        None => String::new(),
+        None => run_folder::create(&runs, &plan)?,
     };
     let _lock = is_first.then(|| run_folder::lock(&runs.join(&run), &run)).transpose()?;
     install_panic_hook(i32::from(exit_code::PEER));

@@ -67,6 +67,18 @@ pub(crate) struct Agreement {
     pub(crate) digest: String,
 }
 
+/// Removes what an earlier attempt left in the run's folder: hearts that beat no more, a wish to stop.
+/// The first process does it before it says which run it is: nobody has written there yet.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(crate) fn forget_earlier_attempt(run: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(run.join("cluster")) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Sends what the first worker says to all; every worker hears the same.
 ///
 /// # Errors

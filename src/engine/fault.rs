@@ -1,6 +1,7 @@
 //! What can stop the engine.
 
 use voxflow_contract::{MachineFault, SetupFault, TaskError};
+use voxflow_sources::DatasetError;
 
 /// Why a run stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,17 @@ pub enum EngineFault {
 impl EngineFault {
     pub(crate) fn machine(stage: &str, fault: MachineFault) -> Self {
         Self::Machine { stage: stage.to_owned(), fault }
+    }
+
+    /// A data set that was just made can only be unreadable because the disk fails.
+    pub(crate) fn dataset(stage: &str, error: DatasetError) -> Self {
+        let message = error.to_string();
+        let source = match error {
+            DatasetError::Io { source, .. } => Some(source),
+            DatasetError::Format { source, .. } => Some(std::io::Error::other(source)),
+            _ => None,
+        };
+        Self::machine(stage, MachineFault { message, source })
     }
 
     pub(crate) fn setup(stage: &str, fault: SetupFault) -> Self {

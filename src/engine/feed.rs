@@ -146,17 +146,19 @@ impl Feeder {
         claim
     }
 
-    fn read(&self, item: &Item) -> Result<Batch, String> {
-        let rows = self.dataset.read(&item.rows, &self.columns).map_err(|e| e.to_string())?;
+    fn read(&self, stage: &str, item: &Item) -> Result<Batch, EngineFault> {
+        let task = |message| EngineFault::Task { stage: stage.to_owned(), message };
+        let rows = self.dataset.read(&item.rows, &self.columns);
+        let rows = rows.map_err(|e| EngineFault::dataset(stage, e))?;
         let mut refusals = Refusals::default();
         let prepared = guarded(|| self.task.prepare(item, &rows, &mut refusals))
-            .map_err(|panic| format!("preparing a batch panicked: {panic}"))?
-            .map_err(|fault| fault.message)?;
+            .map_err(|panic| task(format!("preparing a batch panicked: {panic}")))?
+            .map_err(|fault| task(fault.message))?;
         match refusals.into_rows().first() {
             None => Ok(prepared),
             Some((row, fault)) => {
                 let sample = rows.utf8("sample").map(|s| s.value(*row).to_owned());
-                Err(format!("sample `{}`: {}", sample.unwrap_or_default(), fault.message))
+                Err(task(format!("sample `{}`: {}", sample.unwrap_or_default(), fault.message)))
             }
         }
     }
@@ -319,9 +321,9 @@ impl FeedOperator {
         let (inbox, wake) = (Arc::clone(&self.inbox), self.wake.clone());
         let (shared, stage) = (Arc::clone(&self.shared), self.stage.clone());
         self.shared.pool.submit(0, move || {
-            match feeder.read(&item) {
+            match feeder.read(&stage, &item) {
                 Ok(batch) => inbox.put(Packet::rows(sequence, batch, Some(Arc::new(permit)))),
-                Err(message) => shared.fail(EngineFault::Task { stage, message }),
+                Err(fault) => shared.fail(fault),
             }
             // The worker may have left already, when the run was aborted.
             let _ = wake.activate();

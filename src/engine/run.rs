@@ -15,7 +15,7 @@ use voxflow_contract::{
 use voxflow_sources::Dataset;
 
 use super::claims::Claims;
-use super::cluster::{Agreement, Cluster, Watch, agree};
+use super::cluster::{Agreement, Cluster, Watch, agree, forget_earlier_attempt};
 use super::commit;
 use super::counters::{Counters, StageCount, nanos};
 use super::fault::EngineFault;
@@ -134,6 +134,11 @@ pub fn run(
     let store = Store::open(&options.home).map_err(|fault| EngineFault::machine("store", fault))?;
     // The processes of a cluster make rows side by side: their first takes the turn for all.
     let turn = if process == 0 { Some(take_turn(graph, &store, options)?) } else { None };
+    if process == 0 && options.cluster.is_some() {
+        let folder = options.home.join("runs").join(&options.run);
+        let forgotten = forget_earlier_attempt(&folder);
+        forgotten.map_err(|e| io_fault("cluster", "clear", &folder.join("cluster"), e))?;
+    }
     let process_state = Arc::new(Process {
         store,
         turn: Mutex::new(turn),
@@ -142,6 +147,7 @@ pub fn run(
         options: options.clone(),
         watch,
         opened: OnceLock::new(),
+        unopened: Mutex::default(),
         report: Mutex::new(Report { is_first: process == 0, ..Report::default() }),
     });
     let config = match &options.cluster {
@@ -183,6 +189,8 @@ struct Process {
     turn: Mutex<Option<Turn>>,
     watch: Option<Watch>,
     opened: OnceLock<Result<Opened, String>>,
+    /// Why the run could not be opened.
+    unopened: Mutex<Option<EngineFault>>,
     report: Mutex<Report>,
 }
 
@@ -197,7 +205,13 @@ impl Process {
     /// One worker's whole life.
     fn work(&self, worker: &mut Worker) -> Result<(), String> {
         let run = self.agree(worker).map_err(|fault| fault.to_string())?;
-        let opened = self.opened.get_or_init(|| self.open(&run).map_err(|fault| fault.to_string()));
+        let opened = self.opened.get_or_init(|| {
+            self.open(&run).map_err(|fault| {
+                let message = fault.to_string();
+                *self.unopened.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+                message
+            })
+        });
         let opened = opened.as_ref().map_err(Clone::clone)?;
         let shared = &opened.shared;
         let _fate = Fate(Arc::clone(shared));
@@ -474,7 +488,7 @@ impl Process {
             return Err(EngineFault::Bug(format!("{id} reads no data set")));
         };
         let dataset = Dataset::open(&opened.folder.join(stage.folder()))
-            .map_err(|e| EngineFault::machine(id, MachineFault::new(e.to_string())))?;
+            .map_err(|e| EngineFault::dataset(id, e))?;
         Ok(dataset.with_cache_bytes(self.options.memory_bytes as usize / 2))
     }
 
@@ -500,7 +514,10 @@ impl Process {
                     return Err(fault);
                 }
             }
-            Some(Err(message)) => return Err(EngineFault::Peer(message.clone())),
+            Some(Err(message)) => {
+                let fault = self.unopened.lock().unwrap_or_else(PoisonError::into_inner).take();
+                return Err(fault.unwrap_or_else(|| EngineFault::Bug(message.clone())));
+            }
             None => {}
         }
         for result in results {

@@ -173,7 +173,10 @@ impl Workplace {
             }
             let own = open_lock(&folder.join("lock"))?;
             own.lock().map_err(|e| MachineFault::io("lock", &folder, e))?;
-            return Ok(Self { folder, next: AtomicU64::new(0), _own: own, _shared: shared });
+            // Before the lock was held, a process that began just now took the folder for a dead one's.
+            if folder.join("lock").exists() {
+                return Ok(Self { folder, next: AtomicU64::new(0), _own: own, _shared: shared });
+            }
         }
     }
 
@@ -243,4 +246,24 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), MachineFault> {
     }
     let synced = File::open(folder).and_then(|handle| handle.sync_all());
     synced.map_err(|e| MachineFault::io("sync", folder, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_those_that_begin_at_once_each_keeps_its_workplace() {
+        let home = tempfile::tempdir().expect("a folder");
+        let begin = || {
+            for _ in 0..300 {
+                let store = Store::open(home.path()).expect("a store");
+                let path = store.place.path();
+                fs::write(&path, b"half").unwrap_or_else(|e| panic!("{e}: {}", path.display()));
+            }
+        };
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(begin))));
+        let left = fs::read_dir(home.path().join("store/tmp")).expect("a folder").count();
+        assert_eq!(left, 0, "who ends leaves nothing");
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io::ErrorKind;
 
 use voxflow_contract::{Batch, MachineFault};
+use voxflow_formats::FormatError;
 use voxflow_formats::parquet::{CheckedSource, ParquetReader};
 
 use super::place::Place;
@@ -30,8 +32,8 @@ impl<'a> RowReader<'a> {
     /// The rows at these places, in this order; at least one.
     ///
     /// # Errors
-    /// When the disk fails. A shard of which a byte has changed is set aside first, so that another
-    /// run makes its rows again.
+    /// When the disk fails. A shard that is gone or of which a byte has changed is set aside first, so
+    /// that another run makes its rows again.
     pub(crate) fn read(&mut self, places: &[Place]) -> Result<Batch, MachineFault> {
         let mut parts = Vec::new();
         let group_of = |place: &Place| self.stage.shards[place.shard as usize].group_of(place.row);
@@ -75,9 +77,13 @@ impl<'a> RowReader<'a> {
         let at = match self.files.iter().position(|(open, _)| *open == shard) {
             Some(at) => Ok(at),
             None => {
-                let file = File::open(&path).map_err(|e| MachineFault::io("open", &path, e))?;
-                let source = CheckedSource::new(file, known.hashes.clone());
-                ParquetReader::new(source).map(|reader| {
+                let file = match File::open(&path) {
+                    // One that is gone is no better than a damaged one.
+                    Err(e) if e.kind() == ErrorKind::NotFound => Err(gone(&e)),
+                    opened => Ok(opened.map_err(|e| MachineFault::io("open", &path, e))?),
+                };
+                let source = file.map(|file| CheckedSource::new(file, known.hashes.clone()));
+                source.and_then(ParquetReader::new).map(|reader| {
                     self.files.truncate(KEPT_FILES - 1);
                     self.files.push_front((shard, reader));
                     0
@@ -95,6 +101,10 @@ impl<'a> RowReader<'a> {
             Err(MachineFault::io("read", &path, std::io::Error::other(message)))
         })
     }
+}
+
+fn gone(error: &std::io::Error) -> FormatError {
+    FormatError { code: "gone", message: error.to_string(), offset: None }
 }
 
 impl super::stage::KnownShard {

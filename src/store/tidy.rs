@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use voxflow_contract::MachineFault;
@@ -13,7 +13,7 @@ use super::home::{open_lock, short};
 use super::lifted;
 use super::shard::Shard;
 
-/// A file of the store that is not what was written.
+/// A file of the store that is not what was written, or cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damage {
     /// The file.
@@ -48,36 +48,7 @@ pub(crate) fn verify(home: &Path, each: &mut dyn FnMut(u64)) -> Result<Vec<Damag
             }
         }
         for path in list(&stage)?.into_iter().filter(|path| has_extension(path, "shard")) {
-            let bytes = fs::read(&path).map_err(|e| MachineFault::io("read", &path, e))?;
-            each(bytes.len() as u64);
-            let bad = |path: PathBuf, message: &str, set_aside: &Path| Damage {
-                path,
-                message: message.to_owned(),
-                set_aside: set_aside.to_owned(),
-            };
-            let Some(shard) = Shard::from_bytes(&bytes) else {
-                damage.push(bad(path.clone(), "its bytes are not those that were written", &path));
-                continue;
-            };
-            if shard.keys.is_empty() {
-                continue;
-            }
-            let data = path.with_extension("parquet");
-            match File::open(&data) {
-                Err(e) if e.kind() == ErrorKind::NotFound => {
-                    damage.push(bad(data, "it is gone", &path));
-                }
-                opened => {
-                    let file = opened.map_err(|e| MachineFault::io("open", &data, e))?;
-                    let found = shard.hashes.first_difference(std::io::BufReader::new(file));
-                    each(shard.hashes.len());
-                    if let Some(at) = found.map_err(|e| MachineFault::io("read", &data, e))? {
-                        let message =
-                            format!("its bytes from {at} are not those that were written");
-                        damage.push(bad(data, &message, &path));
-                    }
-                }
-            }
+            damage.extend(check_shard(&path, each));
         }
     }
     for path in facts_files(&root)? {
@@ -90,13 +61,54 @@ pub(crate) fn verify(home: &Path, each: &mut dyn FnMut(u64)) -> Result<Vec<Damag
         if has_extension(&path, "damaged") {
             continue;
         }
-        let checked = files::check(&path).map_err(|e| MachineFault::io("read", &path, e))?;
-        each(checked.bytes);
-        if let Some(message) = checked.fault {
+        let message = match files::check(&path) {
+            Ok(checked) => {
+                each(checked.bytes);
+                checked.fault
+            }
+            Err(e) => Some(unreadable(&e)),
+        };
+        if let Some(message) = message {
             damage.push(Damage { set_aside: path.with_extension("json"), path, message });
         }
     }
     Ok(damage)
+}
+
+/// What is wrong with a shard, if anything is.
+fn check_shard(path: &Path, each: &mut dyn FnMut(u64)) -> Option<Damage> {
+    let bad = |file: &Path, message: String| {
+        let (file, set_aside) = (file.to_owned(), path.to_owned());
+        Some(Damage { path: file, message, set_aside })
+    };
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) => return bad(path, unreadable(&e)),
+    };
+    each(bytes.len() as u64);
+    let Some(shard) = Shard::from_bytes(&bytes) else {
+        return bad(path, "its bytes are not those that were written".to_owned());
+    };
+    if shard.keys.is_empty() {
+        return None;
+    }
+    let data = path.with_extension("parquet");
+    let difference = |file| shard.hashes.first_difference(BufReader::new(file));
+    match File::open(&data).and_then(difference) {
+        Err(e) => bad(&data, unreadable(&e)),
+        Ok(found) => {
+            each(shard.hashes.len());
+            let at = found?;
+            bad(&data, format!("its bytes from {at} are not those that were written"))
+        }
+    }
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "it is gone".to_owned(),
+        _ => format!("it cannot be read: {error}"),
+    }
 }
 
 /// Removes what no run needs, or only lists it. Gives the paths and how many bytes that sets free.

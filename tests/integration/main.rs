@@ -2,6 +2,8 @@
 
 mod catalogue;
 mod external;
+#[cfg(target_os = "linux")]
+mod faults;
 mod files;
 mod manual;
 mod pipelines;

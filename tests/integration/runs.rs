@@ -1,112 +1,17 @@
 //! Runs as a whole: the same bytes for any workers and processes, nothing lost, every refusal named.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+#[cfg(feature = "train")]
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Ended, Sandbox, TETRAHEDRON_OFF, shipped};
-
-/// Preparation as in the quickstart, smaller: a diamond with views, poses and a split.
-const PREPARATION: &str = "\
-[pipeline]
-name = \"prepare\"
-seed = 5
-
-[parameters]
-count = 80
-
-[[stage]]
-id = \"solids\"
-use = \"synthetic\"
-count = \"${count}\"
-
-[[stage]]
-use = \"normalize\"
-
-[[stage]]
-id = \"voxels\"
-use = \"voxelize\"
-from = \"normalize\"
-resolution = 16
-
-[[stage]]
-id = \"views\"
-use = \"render_views\"
-from = \"normalize\"
-rig = \"random\"
-views = 3
-size = 32
-depth = true
-mask = true
-
-[[stage]]
-id = \"poses\"
-use = \"extract_poses\"
-from = \"views\"
-
-[[stage]]
-use = \"split\"
-from = [\"voxels\", \"poses\"]
-
-[[stage]]
-id = \"dataset\"
-use = \"parquet\"
-from = [\"voxels\", \"views\", \"poses\", \"split\"]
-rows_per_file = 16
-row_group_rows = 4
-";
-
-/// The last line of stdout, which `--format json` ends with.
-fn summary(ended: &Ended) -> Value {
-    let line = ended.stdout.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {ended:?}"))
-}
-
-/// What a run's summary says of a stage.
-fn stage<'a>(summary: &'a Value, id: &str) -> &'a Value {
-    let stages = summary["stages"].as_array().expect("stages");
-    stages.iter().find(|stage| stage["id"] == id).expect("it is there")
-}
-
-/// Rows that a stage made, and not an earlier run.
-fn made(summary: &Value, id: &str) -> u64 {
-    let number = |key: &str| stage(summary, id)[key].as_u64().expect("a number");
-    number("rows_out") - number("reused")
-}
-
-/// Every file of a data set and its bytes.
-fn bytes(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(&next).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).expect("below").to_owned();
-                all.insert(name, fs::read(&path).expect("a file"));
-            }
-        }
-    }
-    all
-}
-
-fn dataset(sandbox: &Sandbox, home: &str) -> BTreeMap<PathBuf, Vec<u8>> {
-    bytes(&only_run(sandbox, home).join("dataset"))
-}
-
-fn only_run(sandbox: &Sandbox, home: &str) -> PathBuf {
-    let runs = fs::read_dir(sandbox.path(home).join("runs")).expect("runs");
-    let runs: Vec<PathBuf> = runs.map(|entry| entry.expect("an entry").path()).collect();
-    assert_eq!(runs.len(), 1, "{runs:?}");
-    runs[0].clone()
-}
+use crate::program::{
+    PREPARATION, Sandbox, TETRAHEDRON_OFF, bytes, dataset, files_below, made, only_run, shipped,
+    stage, start, summary, write_hosts,
+};
 
 #[test]
 fn one_worker_two_workers_and_two_processes_give_the_same_bytes() {
@@ -137,23 +42,8 @@ fn one_worker_two_workers_and_two_processes_give_the_same_bytes() {
     assert!(one == dataset(&sandbox, "homes"), "two processes give other bytes");
 }
 
-/// Starts the program and does not wait for it.
-fn start(sandbox: &Sandbox, arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_voxflow"))
-        .args(arguments)
-        .current_dir(sandbox.path("."))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts")
-}
-
 fn cluster(sandbox: &Sandbox) {
-    let free = || TcpListener::bind("127.0.0.1:0").expect("a port");
-    let listeners = [free(), free()];
-    let ports = listeners.each_ref().map(|l| l.local_addr().expect("an address").to_string());
-    drop(listeners);
-    sandbox.write("hosts", ports.join("\n"));
+    write_hosts(sandbox);
     let process = |number| {
         let cluster = ["--workers", "1", "--hosts", "hosts", "--process", number];
         start(sandbox, &[&["--home", "homes", "run", "prepare.toml"], &cluster[..]].concat())
@@ -493,12 +383,6 @@ fn a_watched_folder_is_kept_up_to_date() {
     let scratch = ["--home", "fresh", "run", &pipeline, "--set", "root=meshes"];
     assert_eq!(sandbox.run(&scratch).code, 0);
     assert!(bytes(&run.join("dataset")) == dataset(&sandbox, "fresh"), "as from scratch");
-}
-
-/// Every file below a folder that ends so.
-fn files_below(folder: &Path, end: &str) -> Vec<PathBuf> {
-    let is_wanted = |path: &&PathBuf| path.to_string_lossy().ends_with(end);
-    bytes(folder).keys().filter(is_wanted).map(|path| folder.join(path)).collect()
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(crate) fn internal(error: impl Display) -> MachineFault {
     MachineFault::new(format!("internal error while a data set is made: {error}"))
 }
 
-/// A fault of a codec: our own rows are not to blame.
+/// A fault of a codec: our own rows are not to blame, so it is that of the disk below.
 pub(crate) fn format_fault(action: &str, path: &Path, error: &FormatError) -> MachineFault {
-    MachineFault::new(format!("cannot {action}: {error}: {}", path.display()))
+    MachineFault::io(action, path, std::io::Error::other(error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! `meshes`: any folder of mesh files, the class being the first folder.
 
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Component::Normal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +36,9 @@ pub struct MeshesParams {
 /// Bytes of all sidecars of a sample: a column of a batch holds less than 2^31.
 const MOST_SIDECAR_BYTES: u64 = 32 << 20;
 
+/// Stands in a stamp between that of a mesh file and the hash of those of the files that it names.
+const NAMES: &str = ", names ";
+
 fn default_extensions() -> Vec<String> {
     MeshFormat::ALL.iter().map(|format| format.extension().to_owned()).collect()
 }
@@ -67,15 +70,16 @@ impl Kind for MeshesKind {
          begin with a dot are passed over. A folder that cannot be read, a missing `root`, a `root` \
          without mesh files and a name that is no UTF-8 text stop the run before it begins.\n\n\
          Refused, file by file: `too_large` above `max_bytes`; `unreadable` when the file vanished, \
-         is a broken link or may not be read; `changed` when size or time of modification are not \
-         what they were when the folder was listed, or change during reading.\n\n\
+         is a broken link or may not be read, or a file it names is there and may not; `changed` when \
+         size or time of modification are not what they were when the folder was listed, or change \
+         during reading.\n\n\
          The buffers that a glTF names go along in `sidecars`, and `content` covers them; with \
          `materials`, so do the libraries and textures that a file names (`mtllib`, `map_Kd`, `comment \
          TextureFile`, images of a glTF). They are looked for below the \
          folder of the mesh file, or beside it where `..` stays in `root`; names of other places, \
          missing files, and what would be more than `max_bytes` or 32 MiB for one sample are left out, \
-         which `decode_mesh` notes in `quirks`. A library that changes alone is not noticed before a \
-         run.\n\n\
+         which `decode_mesh` notes in `quirks`. One that comes, goes or changes is noticed as if the \
+         mesh file had changed.\n\n\
          Cost: one directory walk, then one read a file, with `materials` two; a file lies in \
          memory as a whole."
     }
@@ -163,7 +167,7 @@ impl Source for Meshes {
         if found.is_empty() {
             return Err(self.nothing_found());
         }
-        found.iter_mut().for_each(|file| file.bytes += self.sidecar_bytes(file));
+        found.iter_mut().for_each(|file| self.count_sidecars_in(file));
         let root_class = self.root_class();
         // In the order of the folders the ids are nearly sorted.
         found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -178,7 +182,7 @@ impl Source for Meshes {
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
         let (kept, files) = map_rows(entries.len(), refusals, |row| {
             let bytes = self.read(&entries[row])?;
-            let sidecars = self.sidecars(&entries[row], &bytes);
+            let sidecars = self.sidecars(&entries[row], &bytes)?;
             Ok((bytes, sidecars))
         });
         let (files, sidecars): (Vec<_>, Vec<_>) = files.into_iter().unzip();
@@ -348,9 +352,7 @@ impl Meshes {
 
     fn read(&self, entry: &Entry) -> Result<Vec<u8>, Fault> {
         let relative = entry.path.as_deref().unwrap_or_default();
-        let unreadable = |error: std::io::Error| {
-            Fault::new("unreadable", format!("cannot read: {error}: {relative}"))
-        };
+        let unreadable = |error: io::Error| unreadable(&error, relative);
         let path = self.root.join(relative);
         let before = fs::metadata(&path).map_err(unreadable)?;
         if !before.is_file() {
@@ -370,50 +372,63 @@ impl Meshes {
     }
 
     /// The files that a mesh file names, as far as they are there and small enough.
-    fn sidecars(&self, entry: &Entry, bytes: &[u8]) -> Vec<Image> {
+    fn sidecars(&self, entry: &Entry, bytes: &[u8]) -> Result<Vec<Image>, Fault> {
         let path = entry.path.as_deref().unwrap_or_default();
         let format = MeshFormat::from_extension(split_extension(path).1);
-        let Some(format) = format else { return Vec::new() };
-        let mut left = self.max_bytes.min(MOST_SIDECAR_BYTES);
+        let Some(format) = format else { return Ok(Vec::new()) };
+        let (mut left, mut failed) = (self.max_bytes.min(MOST_SIDECAR_BYTES), None);
         let found = gather_sidecars(format, bytes, self.scope(), &mut |name| {
-            let bytes = self.read_sidecar(&sidecar_path(path, name)?, left)?;
+            let path = sidecar_path(path, name)?;
+            let read = self.read_sidecar(&path, left);
+            let read = read.map_err(|error| failed.get_or_insert(unreadable(&error, &path)));
+            let bytes = read.ok()??;
             left -= bytes.len() as u64;
             Some(bytes)
         });
-        found.into_iter().map(|(name, bytes)| Image { bytes, path: Some(name) }).collect()
+        // Without it the sample would be another one than it is.
+        failed.map_or(Ok(()), Err)?;
+        let image = |(name, bytes)| Image { bytes, path: Some(name) };
+        Ok(found.into_iter().map(image).collect())
     }
 
-    /// Bytes of the files that a mesh file names: how much of them goes into memory at once depends on
-    /// it. Of those only libraries are opened, which name more.
-    fn sidecar_bytes(&self, file: &Found) -> u64 {
+    /// Adds the files that a mesh file names to its bytes, on which depends how much goes into memory
+    /// at once, and to its stamp. Of those only libraries are opened, which name more.
+    fn count_sidecars_in(&self, file: &mut Found) {
         let format = MeshFormat::from_extension(split_extension(&file.path).1);
         // Most files need not be opened to tell that they name nothing.
         let may_name = |format: &MeshFormat| {
             self.materials || matches!(format, MeshFormat::Glb | MeshFormat::Gltf)
         };
-        let Some(format) = format.filter(may_name) else { return 0 };
-        let bytes = self.read_sidecar(&file.path, self.max_bytes).unwrap_or_default();
+        let Some(format) = format.filter(may_name) else { return };
+        let read = |path: &str, limit| self.read_sidecar(path, limit).ok().flatten();
+        let bytes = read(&file.path, self.max_bytes).unwrap_or_default();
         let (mut sum, most) = (0, self.max_bytes.min(MOST_SIDECAR_BYTES));
+        let mut stamps = String::new();
         gather_sidecars(format, &bytes, self.scope(), &mut |name| {
             let path = sidecar_path(&file.path, name)?;
-            let metadata = fs::metadata(self.root.join(&path)).ok()?;
-            sum += metadata.len().min(most);
+            let metadata = fs::metadata(self.root.join(&path)).ok();
+            stamps += &format!("{path}: {}\n", metadata.as_ref().map(stamp).unwrap_or_default());
+            sum += metadata?.len().min(most);
             let is_picture = !path.to_ascii_lowercase().ends_with(".mtl");
-            if is_picture { Some(Vec::new()) } else { self.read_sidecar(&path, most) }
+            if is_picture { Some(Vec::new()) } else { read(&path, most) }
         });
-        sum.min(most)
+        file.bytes += sum.min(most);
+        if !stamps.is_empty() {
+            file.stamp += &format!("{NAMES}{:.16}", ContentHash::of(stamps.as_bytes()).to_string());
+        }
     }
 
-    /// A file of at most `limit` bytes.
-    fn read_sidecar(&self, relative: &str, limit: u64) -> Option<Vec<u8>> {
+    /// A file of at most `limit` bytes, if there is one.
+    fn read_sidecar(&self, relative: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
         let path = self.root.join(relative);
         // A pipe, which would never end, is no file; nor is a folder.
         let is_small = |metadata: &Metadata| metadata.is_file() && metadata.len() <= limit;
-        fs::metadata(&path).ok().filter(is_small)?;
+        if !fs::metadata(&path).as_ref().is_ok_and(is_small) {
+            return Ok(None);
+        }
         let mut bytes = Vec::new();
-        let file = File::open(&path).ok()?;
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).ok()?;
-        (bytes.len() as u64 <= limit).then_some(bytes)
+        File::open(&path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok((bytes.len() as u64 <= limit).then_some(bytes))
     }
 
     /// Whether a file is still what it was when it was listed, and not too large.
@@ -424,12 +439,17 @@ impl Meshes {
             let message = format!("{bytes} bytes are more than max_bytes = {limit}: {path}");
             return Err(Fault::new("too_large", message));
         }
-        if stamp(metadata) != entry.stamp {
+        let rest = entry.stamp.strip_prefix(&stamp(metadata));
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NAMES)) {
             let message = format!("the file changed since it was listed, run again: {path}");
             return Err(Fault::new("changed", message));
         }
         Ok(())
     }
+}
+
+fn unreadable(error: &io::Error, path: &str) -> Fault {
+    Fault::new("unreadable", format!("cannot read: {error}: {path}"))
 }
 
 fn is_hidden(path: &Path) -> bool {
