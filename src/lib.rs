@@ -12,6 +12,7 @@ pub mod commands;
 pub mod engine;
 mod error;
 pub mod exit_code;
+mod folder_events;
 mod output_file;
 mod parameter_docs;
 pub mod pipeline;

@@ -1,6 +1,7 @@
 //! `voxflow watch`: keeps the data sets of a pipeline up to date with their sources.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,11 @@ use crate::engine::{
     run as run_graph, scan_sources,
 };
 use crate::error::Error;
-use crate::pipeline::{Plan, Settings};
+use crate::folder_events::FolderEvents;
+use crate::pipeline::{Plan, PlannedStage, Settings};
 use crate::run_lock::{Asked, RunLock};
 use crate::watched::{Consequences, Edits, Watched};
 use crate::{exit_code, run_folder, terminal};
-
-/// How often a sleeping watch looks whether it was asked to stop.
-const NAP: Duration = Duration::from_millis(50);
 
 /// Looks at the sources of a pipeline again and again, and makes what a change asks for. Tasks are left
 /// out. Gives the exit code.
@@ -50,6 +49,7 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
         .into_iter()
         .map(|root| (root, Watched::new(policy, kept_stages(&graph, root).len())))
         .collect();
+    let events = FolderEvents::below(&roots(&plan));
     let mut revision = 0;
     while !stop.is_requested() {
         let begun = Instant::now();
@@ -81,12 +81,16 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
         if args.revisions.is_some_and(|wanted| revision >= wanted) {
             break;
         }
-        let until = Instant::now() + Duration::from_millis(args.every_ms);
-        while Instant::now() < until && !stop.is_requested() {
-            std::thread::sleep(NAP);
-        }
+        events.wait(Duration::from_millis(args.every_ms), &|| stop.is_requested());
     }
     Ok(exit_code::SUCCESS)
+}
+
+/// Folders that sources read.
+fn roots(plan: &Plan) -> Vec<PathBuf> {
+    let sources = plan.stages.iter().filter(|stage| stage.from.is_empty());
+    let root = |stage: &PlannedStage| stage.params.0.get("root")?.as_str().map(PathBuf::from);
+    sources.filter_map(root).collect()
 }
 
 /// The graph without its tasks, and for each of its stages the position in the plan.

@@ -122,15 +122,18 @@ impl StageStore {
         new.sort();
         for file in new {
             let path = self.folder.join(&file);
-            self.names.insert(file.clone());
-            let Some(name) = file.strip_suffix(".shard") else {
-                self.take_in_lifted(&path)?;
-                continue;
+            let is_whole = match file.strip_suffix(".shard") {
+                None => lifted::read(&path)?.map(|lifted| self.take_in_lifted(lifted)),
+                Some(name) => {
+                    let bytes = fs::read(&path).map_err(|e| MachineFault::io("read", &path, e))?;
+                    Shard::from_bytes(&bytes).map(|shard| self.take_in(name.to_owned(), shard))
+                }
             };
-            let bytes = fs::read(&path).map_err(|e| MachineFault::io("read", &path, e))?;
-            match Shard::from_bytes(&bytes) {
-                Some(shard) => self.take_in(name.to_owned(), shard),
-                // Its rows are made again; `voxflow store verify` names it.
+            match is_whole {
+                Some(()) => {
+                    self.names.insert(file);
+                }
+                // Its rows are made again, perhaps under the same name; `voxflow store verify` names it.
                 None => tracing::warn!("damaged and passed over: {}", path.display()),
             }
         }
@@ -217,16 +220,11 @@ impl StageStore {
         sync_folder(&self.folder)
     }
 
-    fn take_in_lifted(&mut self, path: &Path) -> Result<(), MachineFault> {
-        let Some(lifted) = lifted::read(path)? else {
-            tracing::warn!("damaged and passed over: {}", path.display());
-            return Ok(());
-        };
+    fn take_in_lifted(&mut self, lifted: Vec<(RowKey, u32)>) {
         for (key, attempt) in lifted {
             let known = self.lifted.entry(key).or_default();
             *known = attempt.max(*known);
         }
-        Ok(())
     }
 
     fn take_in(&mut self, name: String, shard: Shard) {

@@ -71,6 +71,7 @@ const GUARDED_WHEN_SHIPPED: &[(&str, &[&str])] = &[
     ("indicatif", &["voxflow"]),
     ("libc", &["voxflow"]),
     ("meshopt", &["voxflow-geometry"]),
+    ("notify", &["voxflow"]),
     ("safetensors", &["voxflow-training"]),
     ("tempfile", &["voxflow-external", "voxflow-sinks", "voxflow-training", "voxflow"]),
     ("toml", &["voxflow"]),

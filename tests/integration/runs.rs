@@ -2,7 +2,7 @@
 
 use std::fs;
 #[cfg(feature = "train")]
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
