@@ -1,4 +1,13 @@
-//! Networks that learn to see shapes: the 3D-VAE-GAN and the layers, losses and weights it is made of.
+//! Networks that learn to see shapes: the 3D-GAN and its kin, and the layers, losses and weights they
+//! are made of.
+//!
+//! | network | what it learns from |
+//! |---|---|
+//! | [`Gan`] | grids alone |
+//! | [`VaeGan`] | one picture of each object |
+//!
+//! What public code of a network does by mistake is a [`Quirk`]: it can be had by name, or all at
+//! once by [`Profile::Reference`], and is mended otherwise.
 //!
 //! A network is a pair in the manner of burn: a `Config` that is checked, printed and stored, and a
 //! `Module` that it makes on a [`burn::tensor::Device`]. Weights are drawn on the host
@@ -6,18 +15,26 @@
 //!
 //! **Invariant:** this crate knows no table, no file and no pipeline.
 
+mod batch_norm;
 mod discriminator;
+mod gan;
 mod generator;
 mod image_encoder;
 mod init;
+mod layers;
 mod losses;
+mod profile;
 mod vae_gan;
 mod weights;
 
+pub use batch_norm::Normalised;
 pub use discriminator::{Discriminator, DiscriminatorConfig};
+pub use gan::{Gan, GanConfig};
 pub use generator::{CUBE_LENS, Generator, GeneratorConfig};
 pub use image_encoder::{ImageEncoder, ImageEncoderConfig};
 pub use init::draw_weights;
+pub use layers::Layer;
 pub use losses::{ReconstructionLoss, binary_cross_entropy, kl_divergence};
+pub use profile::{Profile, Quirk};
 pub use vae_gan::{Generated, Noise, VaeGan, VaeGanConfig};
 pub use weights::{WeightsError, load_weights, named_weights, trainable_parameters};
