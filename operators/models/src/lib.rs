@@ -31,7 +31,7 @@ pub use batch_norm::Normalised;
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use gan::{Gan, GanConfig};
 pub use generator::{CUBE_LENS, Generator, GeneratorConfig};
-pub use image_encoder::{ImageEncoder, ImageEncoderConfig};
+pub use image_encoder::{EncoderKind, ImageEncoder, ImageEncoderConfig};
 pub use init::draw_weights;
 pub use layers::Layer;
 pub use losses::{ReconstructionLoss, binary_cross_entropy, kl_divergence};
