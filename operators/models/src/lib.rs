@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`Gan`] | grids alone |
 //! | [`VaeGan`] | one picture of each object |
+//! | [`MultiViewVaeGan`] | several pictures of each object, as many as there are |
 //!
 //! What public code of a network does by mistake is a [`Quirk`]: it can be had by name, or all at
 //! once by [`Profile::Reference`], and is mended otherwise.
@@ -23,8 +24,10 @@ mod image_encoder;
 mod init;
 mod layers;
 mod losses;
+mod multi_view_vae_gan;
 mod profile;
 mod vae_gan;
+mod views;
 mod weights;
 
 pub use batch_norm::Normalised;
@@ -34,7 +37,11 @@ pub use generator::{CUBE_LENS, Generator, GeneratorConfig};
 pub use image_encoder::{EncoderKind, ImageEncoder, ImageEncoderConfig};
 pub use init::draw_weights;
 pub use layers::Layer;
-pub use losses::{ReconstructionLoss, binary_cross_entropy, kl_divergence};
+pub use losses::{
+    ReconstructionLoss, binary_cross_entropy, kl_divergence, kl_of_rows, kl_without_halves,
+};
+pub use multi_view_vae_gan::{MultiViewVaeGan, MultiViewVaeGanConfig};
 pub use profile::{Profile, Quirk};
 pub use vae_gan::{Generated, Noise, VaeGan, VaeGanConfig};
+pub use views::{CombineViews, NoViews, ViewStatistics, Views};
 pub use weights::{WeightsError, load_weights, named_weights, trainable_parameters};
