@@ -6,6 +6,7 @@
 //! | [`Gan`] | grids alone |
 //! | [`VaeGan`] | one picture of each object |
 //! | [`MultiViewVaeGan`] | several pictures of each object, as many as there are |
+//! | [`PoseVaeGan`] | pictures and where the camera stood |
 //!
 //! What public code of a network does by mistake is a [`Quirk`]: it can be had by name, or all at
 //! once by [`Profile::Reference`], and is mended otherwise.
@@ -25,6 +26,11 @@ mod init;
 mod layers;
 mod losses;
 mod multi_view_vae_gan;
+mod pose_discriminator;
+mod pose_encoder;
+mod pose_fusion;
+mod pose_generator;
+mod pose_vae_gan;
 mod profile;
 mod vae_gan;
 mod views;
@@ -41,6 +47,11 @@ pub use losses::{
     ReconstructionLoss, binary_cross_entropy, kl_divergence, kl_of_rows, kl_without_halves,
 };
 pub use multi_view_vae_gan::{MultiViewVaeGan, MultiViewVaeGanConfig};
+pub use pose_discriminator::{PoseDiscriminator, PoseDiscriminatorConfig};
+pub use pose_encoder::{PoseEncoder, PoseEncoderConfig};
+pub use pose_fusion::{POSE_SIZE, PoseBranch, PoseBranchConfig, PoseFusion};
+pub use pose_generator::{PoseGenerator, PoseGeneratorConfig};
+pub use pose_vae_gan::{PoseVaeGan, PoseVaeGanConfig};
 pub use profile::{Profile, Quirk};
 pub use vae_gan::{Generated, Noise, VaeGan, VaeGanConfig};
 pub use views::{CombineViews, NoViews, ViewStatistics, Views};
