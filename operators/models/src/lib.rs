@@ -7,6 +7,7 @@
 //! | [`VaeGan`] | one picture of each object |
 //! | [`MultiViewVaeGan`] | several pictures of each object, as many as there are |
 //! | [`PoseVaeGan`] | pictures and where the camera stood |
+//! | [`AttentionVaeGan`] | one grey picture of each object, with attention in the encoder |
 //!
 //! What public code of a network does by mistake is a [`Quirk`]: it can be had by name, or all at
 //! once by [`Profile::Reference`], and is mended otherwise.
@@ -17,8 +18,15 @@
 //!
 //! **Invariant:** this crate knows no table, no file and no pipeline.
 
+mod attention;
+mod attention_discriminator;
+mod attention_encoder;
+mod attention_generator;
+mod attention_vae_gan;
 mod batch_norm;
+mod block_attention;
 mod discriminator;
+mod dropout;
 mod gan;
 mod generator;
 mod image_encoder;
@@ -36,6 +44,11 @@ mod vae_gan;
 mod views;
 mod weights;
 
+pub use attention::{Attention, AttentionConfig};
+pub use attention_discriminator::{AttentionDiscriminator, AttentionDiscriminatorConfig};
+pub use attention_encoder::{AttentionEncoder, AttentionEncoderConfig};
+pub use attention_generator::{AttentionGenerator, AttentionGeneratorConfig};
+pub use attention_vae_gan::{AttentionVaeGan, AttentionVaeGanConfig};
 pub use batch_norm::Normalised;
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use gan::{Gan, GanConfig};
