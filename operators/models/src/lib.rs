@@ -68,4 +68,6 @@ pub use pose_vae_gan::{PoseVaeGan, PoseVaeGanConfig};
 pub use profile::{Profile, Quirk};
 pub use vae_gan::{Generated, Noise, VaeGan, VaeGanConfig};
 pub use views::{CombineViews, NoViews, ViewStatistics, Views};
-pub use weights::{WeightsError, load_weights, named_weights, trainable_parameters};
+pub use weights::{
+    WeightsError, load_state_dict, load_weights, named_weights, state_dict, trainable_parameters,
+};
