@@ -170,6 +170,7 @@ impl AttentionEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::init::draw_weights;
     use crate::weights::trainable_parameters;
 
     #[test]
@@ -184,9 +185,14 @@ mod tests {
         let config = AttentionEncoderConfig::new(32, 64, 3)
             .with_channels([4, 4, 2])
             .with_heads([2, 2])
-            .with_hidden([4, 4, 4])
+            .with_hidden([16, 16, 16])
             .with_dropout(0.5);
-        let encoder = config.init(&Device::flex());
+        let mut state = 0.5;
+        let mut unit = || {
+            state = (state + 0.618_033_988_75) % 1.0;
+            state
+        };
+        let encoder = draw_weights(config.init(&Device::flex()), &mut unit);
         let images = Tensor::ones([2, 1, 32, 64], &Device::flex());
         let of = |seed| encoder.forward(images.clone(), seed).0.into_data();
         assert_eq!(of(None), of(None));

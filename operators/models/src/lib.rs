@@ -10,7 +10,8 @@
 //! | [`AttentionVaeGan`] | one grey picture of each object, with attention in the encoder |
 //!
 //! What public code of a network does by mistake is a [`Quirk`]: it can be had by name, or all at
-//! once by [`Profile::Reference`], and is mended otherwise.
+//! once by [`Profile::Reference`], and is mended otherwise. [`NetworkConfig`] knows all networks by
+//! name, their sizes in the literature and their layers.
 //!
 //! A network is a pair in the manner of burn: a `Config` that is checked, printed and stored, and a
 //! `Module` that it makes on a [`burn::tensor::Device`]. Weights are drawn on the host
@@ -34,6 +35,7 @@ mod init;
 mod layers;
 mod losses;
 mod multi_view_vae_gan;
+mod networks;
 mod pose_discriminator;
 mod pose_encoder;
 mod pose_fusion;
@@ -60,6 +62,7 @@ pub use losses::{
     ReconstructionLoss, binary_cross_entropy, kl_divergence, kl_of_rows, kl_without_halves,
 };
 pub use multi_view_vae_gan::{MultiViewVaeGan, MultiViewVaeGanConfig};
+pub use networks::NetworkConfig;
 pub use pose_discriminator::{PoseDiscriminator, PoseDiscriminatorConfig};
 pub use pose_encoder::{PoseEncoder, PoseEncoderConfig};
 pub use pose_fusion::{POSE_SIZE, PoseBranch, PoseBranchConfig, PoseFusion};

@@ -142,7 +142,8 @@ impl MultiViewVaeGan {
     /// - images: `[total, 3, image_size, image_size]`, in [0, 1], in the order of `views`
     /// - each result: `[total, z_size]`
     pub fn encode(&self, images: Tensor<4>, views: &Views) -> (Tensor<2>, Tensor<2>) {
-        views.encode(self.statistics, &images.device(), |rows| {
+        let device = images.device();
+        views.encode(self.statistics, &device, move |rows| {
             let images = images.clone();
             self.encoder.forward(match rows {
                 None => images,

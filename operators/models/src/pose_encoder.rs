@@ -160,6 +160,7 @@ impl PoseEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::init::draw_weights;
     use crate::weights::trainable_parameters;
 
     #[test]
@@ -180,8 +181,13 @@ mod tests {
         for fusion in fusions {
             let config = PoseEncoderConfig::new(17, 3, vec![2, 4])
                 .with_fusion(fusion)
-                .with_pose_sizes([5, 6]);
-            let encoder = config.init(&Device::flex());
+                .with_pose_sizes([16, 16]);
+            let mut state = 0.5;
+            let mut unit = || {
+                state = (state + 0.618_033_988_75) % 1.0;
+                state
+            };
+            let encoder = draw_weights(config.init(&Device::flex()), &mut unit);
             let images = Tensor::ones([2, 3, 17, 17], &Device::flex());
             let of = |level: f64| {
                 let poses = Tensor::ones([2, 12], &Device::flex()) * level;

@@ -226,7 +226,8 @@ impl PoseVaeGan {
         poses: Tensor<2>,
         views: &Views,
     ) -> (Tensor<2>, Tensor<2>) {
-        views.encode(self.statistics, &images.device(), |rows| {
+        let device = images.device();
+        views.encode(self.statistics, &device, move |rows| {
             let (images, poses) = (images.clone(), poses.clone());
             match rows {
                 None => self.encoder.forward(images, poses),

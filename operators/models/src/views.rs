@@ -86,7 +86,7 @@ impl Views {
     pub fn combine(&self, how: CombineViews, codes: Tensor<2>) -> Tensor<2> {
         match how {
             CombineViews::Mean => self.means(codes),
-            CombineViews::Max => self.largest(codes),
+            CombineViews::Max => self.largest(&codes),
         }
     }
 
@@ -113,7 +113,7 @@ impl Views {
     }
 
     /// A sample with fewer views than another has its last one again, which changes no maximum.
-    fn largest(&self, codes: Tensor<2>) -> Tensor<2> {
+    fn largest(&self, codes: &Tensor<2>) -> Tensor<2> {
         let [_, z_size] = codes.dims();
         let most = self.counts.iter().copied().max().unwrap_or(1);
         let mut rows = Vec::new();
