@@ -7,7 +7,9 @@ use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig3d};
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::batch_norm::normalise;
 use crate::generator::{CUBE_LENS, GeneratorConfig, stem_padding};
+use crate::layers::Trace;
 
 /// Configuration of a [`Discriminator`].
 #[derive(Config, Debug)]
@@ -78,10 +80,21 @@ impl Discriminator {
         for (i, convolution) in self.convolutions.iter().enumerate() {
             features = convolution.forward(features);
             if let Some(normalisation) = self.normalisations.get(i) {
-                features = leaky_relu(normalisation.forward(features), self.leak);
+                features = leaky_relu(normalise(normalisation, features), self.leak);
             }
         }
         features.flatten::<1>(0, 4)
+    }
+
+    pub(crate) fn trace(&self, trace: &mut Trace) {
+        let grid = [&[1], trace.shape()].concat();
+        trace.reshape(&grid);
+        for (i, convolution) in self.convolutions.iter().enumerate() {
+            trace.conv3d(&format!("convolutions.{i}"), convolution);
+            if let Some(normalisation) = self.normalisations.get(i) {
+                trace.norm(&format!("normalisations.{i}"), normalisation, "leaky relu");
+            }
+        }
     }
 }
 

@@ -7,6 +7,9 @@ use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use crate::batch_norm::normalise;
+use crate::layers::Trace;
+
 /// Grid edges that generator and discriminator are built for.
 pub const CUBE_LENS: [usize; 3] = [16, 32, 64];
 
@@ -88,10 +91,21 @@ impl Generator {
         for (i, convolution) in self.convolutions.iter().enumerate() {
             grid = convolution.forward(grid);
             if let Some(normalisation) = self.normalisations.get(i) {
-                grid = relu(normalisation.forward(grid));
+                grid = relu(normalise(normalisation, grid));
             }
         }
         grid.squeeze_dim::<4>(1)
+    }
+
+    pub(crate) fn trace(&self, trace: &mut Trace) {
+        let code = [trace.shape(), &[1; 3]].concat();
+        trace.reshape(&code);
+        for (i, convolution) in self.convolutions.iter().enumerate() {
+            trace.transposed3d(&format!("convolutions.{i}"), convolution);
+            if let Some(normalisation) = self.normalisations.get(i) {
+                trace.norm(&format!("normalisations.{i}"), normalisation, "relu");
+            }
+        }
     }
 }
 

@@ -7,15 +7,19 @@
 //! training the statistics it uses afterwards.
 
 use burn::config::Config;
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::BatchNorm;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::batch_norm::Normalised;
 use crate::discriminator::{Discriminator, DiscriminatorConfig};
-use crate::generator::{CUBE_LENS, Generator, GeneratorConfig};
-use crate::image_encoder::{ImageEncoder, ImageEncoderConfig};
+use crate::gan::{check_cube_len, check_sizes};
+use crate::generator::{Generator, GeneratorConfig};
+use crate::image_encoder::{EncoderKind, ImageEncoder, ImageEncoderConfig};
 use crate::init::draw_weights;
+use crate::layers::{Layer, Trace};
+use crate::profile::{Profile, Quirk};
 
 /// Configuration of a [`VaeGan`].
 #[derive(Config, Debug, PartialEq)]
@@ -40,6 +44,15 @@ pub struct VaeGanConfig {
     /// literature has 0.
     #[config(default = 0.0)]
     pub initial_log_variance: f64,
+    /// Which encoder.
+    #[config(default = "EncoderKind::Coded")]
+    pub encoder_kind: EncoderKind,
+    /// Quirk: no mean or log-variance of the paper's encoder is below 0.
+    #[config(default = false)]
+    pub rectified_codes: bool,
+    /// Quirk: channel-last bytes are taken for channel-first, and not divided by 255.
+    #[config(default = false)]
+    pub scrambled_pictures: bool,
 }
 
 /// Encoder, generator and discriminator. Each is one parameter set of the training step.
@@ -76,33 +89,59 @@ pub struct Generated {
 }
 
 impl VaeGanConfig {
+    /// The sizes of the literature for grids of 32 or 64: pictures of 224 pixels for the encoder of
+    /// public code, of 256 for the paper's.
+    pub fn literature(cube_len: usize, encoder: EncoderKind) -> Self {
+        let image_size = match encoder {
+            EncoderKind::Coded => 224,
+            EncoderKind::Paper => 256,
+        };
+        let channels = vec![64, 128, 256, 512, 400];
+        Self::new(cube_len, image_size, 200, channels, cube_len, cube_len)
+            .with_encoder_kind(encoder)
+    }
+
+    /// The same sizes with all quirks on, or off.
+    #[must_use]
+    pub fn with_profile(self, profile: Profile) -> Self {
+        let on = profile == Profile::Reference;
+        self.with_rectified_codes(on).with_scrambled_pictures(on)
+    }
+
+    /// What public code does differently, and whether it is on.
+    pub fn quirks(&self) -> Vec<Quirk> {
+        vec![
+            Quirk {
+                name: "rectified_codes",
+                what: "the paper's encoder ends in ReLU, as it stands commented out in public code, \
+                       so that no mean or log-variance is below 0; fixed: it ends in its \
+                       normalisation",
+                on: self.rectified_codes,
+            },
+            Quirk {
+                name: "scrambled_pictures",
+                what: "bytes [height, width, 3] are read as [3, height, width] and not divided by \
+                       255; fixed: channels first, in [0, 1]",
+                on: self.scrambled_pictures,
+            },
+        ]
+    }
+
     /// Says what is wrong with the sizes.
     ///
     /// # Errors
     /// The field, and what it must be.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
-        let positive = [
+        check_sizes(&[
             ("z_size", self.z_size),
             ("generator_channels", self.generator_channels),
             ("discriminator_channels", self.discriminator_channels),
-        ];
-        if let Some((field, _)) = positive.iter().find(|(_, size)| !(1..=4096).contains(size)) {
-            return Err((field, "must be 1 to 4096".to_owned()));
-        }
-        if !CUBE_LENS.contains(&self.cube_len) {
-            return Err(("cube_len", "must be 16, 32 or 64".to_owned()));
-        }
+        ])?;
+        check_cube_len(self.cube_len)?;
         if !(-20.0..=5.0).contains(&self.initial_log_variance) {
             return Err(("initial_log_variance", "must be -20 to 5".to_owned()));
         }
-        if !(8..=1024).contains(&self.image_size) {
-            return Err(("image_size", "must be 8 to 1024 pixels".to_owned()));
-        }
-        let layers = &self.encoder_channels;
-        if layers.is_empty() || layers.len() > 8 || layers.iter().any(|n| !(1..=4096).contains(n)) {
-            return Err(("encoder_channels", "must be 1 to 8 numbers of 1 to 4096".to_owned()));
-        }
-        Ok(())
+        self.encoder().check()
     }
 
     /// Makes the network on `device`, its weights drawn on the host from `unit`, which gives
@@ -114,7 +153,38 @@ impl VaeGanConfig {
         if let Err((field, message)) = self.check() {
             panic!("{field} {message}");
         }
-        let model = VaeGan {
+        let mut model = draw_weights(self.build(device), unit);
+        let (encoder, z_size) = (&mut model.encoder, self.z_size);
+        let offset = self.initial_log_variance;
+        match (&mut encoder.log_variance, encoder.normalisations.last_mut()) {
+            (Some(linear), _) => {
+                let moved = |bias: Param<Tensor<1>>| move_by(bias, &[offset], device);
+                linear.bias = linear.bias.take().map(moved);
+            }
+            (None, Some(norm)) => {
+                let offsets = [vec![0.0; z_size], vec![offset; z_size]].concat();
+                norm.beta = move_by(norm.beta.clone(), &offsets, device);
+            }
+            (None, None) => {}
+        }
+        model
+    }
+
+    /// The network's layers, in the order in which a sample passes them.
+    ///
+    /// # Panics
+    /// When [`VaeGanConfig::check`] finds something wrong.
+    pub fn layers(&self) -> Vec<Layer> {
+        let model = self.build(&Device::flex());
+        let mut trace = Trace::new();
+        model.encoder.trace(trace.begin("encoder", &[3, self.image_size, self.image_size]));
+        model.generator.trace(trace.begin("generator", &[self.z_size]));
+        model.discriminator.trace(trace.begin("discriminator", &[self.cube_len; 3]));
+        trace.finish()
+    }
+
+    pub(crate) fn build(&self, device: &Device) -> VaeGan {
+        VaeGan {
             encoder: self.encoder().init(device),
             generator: GeneratorConfig::new(self.cube_len, self.z_size, self.generator_channels)
                 .with_bias(self.bias)
@@ -122,21 +192,27 @@ impl VaeGanConfig {
             discriminator: DiscriminatorConfig::new(self.cube_len, self.discriminator_channels)
                 .with_bias(self.bias)
                 .init(device),
-        };
-        let mut model = draw_weights(model, unit);
-        let bias = model.encoder.log_variance.bias.take();
-        let offset = self.initial_log_variance;
-        let moved = |bias: Tensor<1>| {
-            let moved = bias.detach() + offset;
-            if device.is_autodiff() { moved.detach().require_grad() } else { moved }
-        };
-        model.encoder.log_variance.bias = bias.map(|bias| bias.map(moved));
-        model
+        }
     }
 
     fn encoder(&self) -> ImageEncoderConfig {
         ImageEncoderConfig::new(self.image_size, self.z_size, self.encoder_channels.clone())
+            .with_kind(self.encoder_kind)
+            .with_rectified_codes(self.rectified_codes)
+            .with_scrambled_pictures(self.scrambled_pictures)
     }
+}
+
+/// A parameter moved by `offsets`, one number or one an element; gradients are kept where the device
+/// keeps any.
+fn move_by(parameter: Param<Tensor<1>>, offsets: &[f64], device: &Device) -> Param<Tensor<1>> {
+    let offsets: Vec<f32> = offsets.iter().map(|&offset| offset as f32).collect();
+    let count = offsets.len();
+    parameter.map(|values| {
+        let offsets = Tensor::from_data(TensorData::new(offsets, [count]), device);
+        let moved = values.detach() + offsets;
+        if device.is_autodiff() { moved.detach().require_grad() } else { moved }
+    })
 }
 
 impl VaeGan {
@@ -146,17 +222,10 @@ impl VaeGan {
     /// - images: `[batch, 3, image_size, image_size]`, in [0, 1]
     pub fn forward(&self, images: Tensor<4>, noise: Noise) -> Generated {
         let (mean, log_variance) = self.encoder.forward(images);
-        let [batch, _] = mean.dims();
         let spread = (log_variance.clone() * 0.5).exp() * noise.epsilon;
         let seen = mean.clone() + spread;
-        let (reconstructed, imagined) = match noise.prior {
-            None => (self.generator.forward(seen), None),
-            Some(prior) => {
-                let grids = self.generator.forward(Tensor::cat(vec![seen, prior], 0));
-                let (first, second) = (0..batch, batch..2 * batch);
-                (grids.clone().slice(first), Some(grids.slice(second)))
-            }
-        };
+        let (reconstructed, imagined) =
+            generate(seen, noise.prior, |codes| self.generator.forward(codes));
         Generated { mean, log_variance, reconstructed, imagined }
     }
 
@@ -167,17 +236,7 @@ impl VaeGan {
     ///
     /// The network must be on a training device; images and noise are as in [`VaeGan::forward`].
     pub fn measure_statistics(&mut self, passes: impl IntoIterator<Item = (Tensor<4>, Noise)>) {
-        let usual: Vec<f64> = self.normalisations().map(|norm| norm.momentum).collect();
-        for (i, (images, noise)) in passes.into_iter().enumerate() {
-            let momentum = 1.0 / (i + 1) as f64;
-            self.normalisations().for_each(|norm| norm.momentum = momentum);
-            self.forward(images, noise);
-        }
-        self.normalisations().zip(usual).for_each(|(norm, momentum)| norm.momentum = momentum);
-    }
-
-    fn normalisations(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
-        self.encoder.normalisations.iter_mut().chain(&mut self.generator.normalisations)
+        self.measure(passes, |model, (images, noise)| drop(model.forward(images, noise)));
     }
 
     /// Occupancies of the objects in `images`: the code is its mean, nothing is random.
@@ -193,11 +252,29 @@ impl VaeGan {
     }
 }
 
+/// Grids of codes that were seen and of codes of the prior, through the generator as one batch.
+pub(crate) fn generate(
+    seen: Tensor<2>,
+    prior: Option<Tensor<2>>,
+    generator: impl Fn(Tensor<2>) -> Tensor<4>,
+) -> (Tensor<4>, Option<Tensor<4>>) {
+    let Some(prior) = prior else { return (generator(seen), None) };
+    let ([first, _], [second, _]) = (seen.dims(), prior.dims());
+    let grids = generator(Tensor::cat(vec![seen, prior], 0));
+    (grids.clone().slice(0..first), Some(grids.slice(first..first + second)))
+}
+
+impl Normalised for VaeGan {
+    fn normalisations(&mut self) -> Vec<&mut BatchNorm> {
+        self.encoder.normalisations.iter_mut().chain(&mut self.generator.normalisations).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::check_layers;
     use crate::weights::named_weights;
-    use burn::tensor::TensorData;
 
     fn tiny() -> VaeGanConfig {
         VaeGanConfig::new(16, 16, 4, vec![2, 3], 2, 2)
@@ -259,11 +336,43 @@ mod tests {
         let device = Device::flex().autodiff();
         let of = |offset| {
             let model = tiny().with_initial_log_variance(offset).init(&device, &mut counter());
-            let bias = model.encoder.log_variance.bias.expect("a bias").val();
+            let bias =
+                model.encoder.log_variance.and_then(|linear| linear.bias).expect("a bias").val();
             assert!(bias.is_require_grad());
             bias.mean().into_scalar::<f32>()
         };
         assert!((of(0.0) - of(-4.0) - 4.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn codes_of_the_papers_encoder_begin_with_their_noise_too() {
+        let device = Device::flex();
+        let paper = VaeGanConfig::new(16, 16, 4, vec![2, 2, 2, 2, 8], 2, 2)
+            .with_encoder_kind(EncoderKind::Paper)
+            .with_initial_log_variance(-4.0);
+        let model = paper.init(&device, &mut counter());
+        let beta = named_weights(&model.encoder)["normalisations.4.beta"].clone();
+        let expected = [[0.0_f32; 4], [-4.0; 4]].concat();
+        assert_eq!(beta.try_into_vec::<f32>().expect("floats"), expected);
+    }
+
+    #[test]
+    fn layers_are_those_of_the_module() {
+        let paper = VaeGanConfig::new(16, 37, 4, vec![2, 2, 2, 2, 8], 2, 2);
+        for config in [tiny(), paper.with_encoder_kind(EncoderKind::Paper)] {
+            check_layers(&config.layers(), &config.build(&Device::flex()));
+        }
+        let literature = VaeGanConfig::literature(32, EncoderKind::Coded).layers();
+        let sum: usize = literature.iter().map(|layer| layer.parameters).sum();
+        assert_eq!(sum, 17_270_080 + 6_032_320 + 2_771_904);
+    }
+
+    #[test]
+    fn a_profile_switches_all_quirks() {
+        for (profile, on) in [(Profile::Reference, true), (Profile::Fixed, false)] {
+            let quirks = tiny().with_profile(profile).quirks();
+            assert!(quirks.iter().all(|quirk| quirk.on == on), "{quirks:?}");
+        }
     }
 
     #[test]
@@ -289,7 +398,8 @@ mod tests {
         let prior = Some(Tensor::from_data(random(&[2, 4]), &device));
         let generated = model.forward(images, Noise { epsilon, prior });
         let moves_encoder = |loss: Tensor<1>| {
-            let gradient = model.encoder.mean.weight.val().grad(&loss.backward());
+            let mean = model.encoder.mean.as_ref().expect("a linear layer");
+            let gradient = mean.weight.val().grad(&loss.backward());
             gradient.is_some_and(|g| g.abs().sum().into_scalar::<f32>() > 1e-6)
         };
         assert!(moves_encoder(generated.reconstructed.square().mean()));
