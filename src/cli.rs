@@ -60,6 +60,8 @@ pub enum Command {
     Store(StoreArgs),
     /// List what a stage can be, or show the manual of one
     Operators(OperatorsArgs),
+    /// List the networks there are, or show the layers of one
+    Models(ModelsArgs),
     /// List, show or make data sets
     Datasets(DatasetsArgs),
     /// Show what is in a file: mesh, grid, picture, table, checkpoint
@@ -267,6 +269,37 @@ pub struct OperatorsArgs {
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
     /// Form of the list or manual on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Whether a network is as public code has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum NetworkProfile {
+    /// Known defects mended.
+    #[default]
+    Fixed,
+    /// As public code computes, defects and all.
+    Reference,
+}
+
+/// Arguments of `models`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow models
+  voxflow models vae_gan
+  voxflow models attention_vae_gan --profile reference --format json
+
+Sizes are those of the literature. Shapes are of one sample, without the batch.")]
+pub struct ModelsArgs {
+    /// Show the layers of this one
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// With known defects of public code mended, or as it computes
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: NetworkProfile,
+    /// Form of the list on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

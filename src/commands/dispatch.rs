@@ -21,6 +21,14 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
         Command::Verify(args) => commands::verify::verify(args, global),
         Command::Store(args) => commands::store::store(args, global),
         Command::Operators(args) => commands::operators::operators(args),
+        #[cfg(feature = "train")]
+        Command::Models(args) => commands::models::models(args),
+        #[cfg(not(feature = "train"))]
+        Command::Models(_) => {
+            let message = "not in this build, which was made without training";
+            let hint = "build voxflow with its cargo feature `train` (on by default)";
+            return Err(Error::argument("models", message, hint));
+        }
         Command::Datasets(args) => commands::datasets::datasets(args, global),
         Command::Inspect(args) => commands::inspect::inspect(args),
         Command::Convert(args) => commands::convert::convert(args),

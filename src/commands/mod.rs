@@ -7,6 +7,8 @@ pub mod diff;
 pub mod dispatch;
 pub mod explain;
 pub mod inspect;
+#[cfg(feature = "train")]
+pub mod models;
 pub mod operators;
 pub mod plan;
 pub mod render;

@@ -49,6 +49,41 @@ fn packages_come_from_the_registry() {
 }
 
 #[test]
+fn licences_are_allowed_and_banned_crates_are_not_here() {
+    // The same lists that `cargo deny` reads, which takes minutes to build.
+    let deny: Table = read("deny.toml").parse().expect("deny.toml is TOML");
+    let words = |list: &Value, key: Option<&str>| -> BTreeSet<String> {
+        let entries = list.as_array().expect("a list").iter();
+        let word = |entry: &Value| key.map_or(entry, |key| &entry[key]).as_str().map(str::to_owned);
+        entries.map(|entry| word(entry).expect("a word")).collect()
+    };
+    let allowed = words(&deny["licenses"]["allow"], None);
+    let banned = words(&deny["bans"]["deny"], Some("crate"));
+    assert!(allowed.contains("MIT") && banned.contains("tokio"), "{allowed:?} {banned:?}");
+    let target = "x86_64-unknown-linux-gnu";
+    let arguments = ["tree", "--workspace", "--prefix", "none", "--target", target];
+    let tree = cargo(&[arguments.as_slice(), &["--format", "{p}|{l}"]].concat());
+    let mut offenders = Vec::new();
+    for line in tree.lines().filter(|line| !line.is_empty()).collect::<BTreeSet<_>>() {
+        let (package, text) = line.trim_end_matches(" (*)").split_once('|').expect("two parts");
+        let name = package.split(' ').next().unwrap_or_default();
+        if name.starts_with("voxflow") || STAND_INS.contains(&name) {
+            continue;
+        }
+        if banned.contains(name) {
+            offenders.push(format!("{name} is banned"));
+        }
+        // Old packages write `/` for OR.
+        let licence = spdx::Expression::parse_mode(text, spdx::ParseMode::LAX);
+        let is_allowed = |wanted: &spdx::LicenseReq| allowed.contains(&wanted.to_string());
+        if !licence.is_ok_and(|licence| licence.evaluate(is_allowed)) {
+            offenders.push(format!("{name}: licence `{text}`"));
+        }
+    }
+    assert_none("Licences are those of deny.toml, and nothing that it bans is here.", &offenders);
+}
+
+#[test]
 fn without_training_there_is_no_burn() {
     let arguments = ["tree", "--no-default-features", "--edges", "normal", "--prefix", "none"];
     let tree = cargo(&arguments);

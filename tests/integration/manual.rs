@@ -66,6 +66,7 @@ fn every_command_has_help_with_examples() {
         "watch",
         "verify",
         "retry",
+        "models",
         "diff",
         "explain",
         "store",
