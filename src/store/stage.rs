@@ -122,16 +122,15 @@ impl StageStore {
         new.sort();
         for file in new {
             let path = self.folder.join(&file);
-            self.names.insert(file.clone());
-            let Some(name) = file.strip_suffix(".shard") else {
-                self.take_in_lifted(&path)?;
-                continue;
+            let is_whole = match file.strip_suffix(".shard") {
+                Some(name) => self.take_in_shard(&path, name)?,
+                None => self.take_in_lifted(&path)?,
             };
-            let bytes = fs::read(&path).map_err(|e| MachineFault::io("read", &path, e))?;
-            match Shard::from_bytes(&bytes) {
-                Some(shard) => self.take_in(name.to_owned(), shard),
-                // Its rows are made again; `voxflow store verify` names it.
-                None => tracing::warn!("damaged and passed over: {}", path.display()),
+            if is_whole {
+                self.names.insert(file);
+            } else {
+                // `voxflow store verify` names it. The same rows, made again, may have its name.
+                tracing::warn!("damaged and passed over: {}", path.display());
             }
         }
         Ok(())
@@ -217,16 +216,24 @@ impl StageStore {
         sync_folder(&self.folder)
     }
 
-    fn take_in_lifted(&mut self, path: &Path) -> Result<(), MachineFault> {
-        let Some(lifted) = lifted::read(path)? else {
-            tracing::warn!("damaged and passed over: {}", path.display());
-            return Ok(());
-        };
-        for (key, attempt) in lifted {
+    /// Says whether the file is what was written.
+    fn take_in_shard(&mut self, path: &Path, name: &str) -> Result<bool, MachineFault> {
+        let bytes = fs::read(path).map_err(|e| MachineFault::io("read", path, e))?;
+        let shard = Shard::from_bytes(&bytes);
+        let is_whole = shard.is_some();
+        shard.into_iter().for_each(|shard| self.take_in(name.to_owned(), shard));
+        Ok(is_whole)
+    }
+
+    /// Says whether the file is what was written.
+    fn take_in_lifted(&mut self, path: &Path) -> Result<bool, MachineFault> {
+        let lifted = lifted::read(path)?;
+        let is_whole = lifted.is_some();
+        for (key, attempt) in lifted.into_iter().flatten() {
             let known = self.lifted.entry(key).or_default();
             *known = attempt.max(*known);
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     fn take_in(&mut self, name: String, shard: Shard) {
