@@ -1,7 +1,6 @@
 //! Runs as a whole: the same bytes for any workers and processes, nothing lost, every refusal named.
 
 use std::fs;
-#[cfg(feature = "train")]
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
