@@ -47,7 +47,7 @@ impl FolderEvents {
             match watcher {
                 Ok(watcher) => watchers.push(watcher),
                 Err(e) => {
-                    tracing::warn!("no events, looking now and then: {e}: {}", folder.display())
+                    tracing::warn!("no events, looking now and then: {e}: {}", folder.display());
                 }
             }
         }
