@@ -13,7 +13,7 @@ use burn::tensor::{DType, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use voxflow_contract::{MachineFault, SetupFault};
-use voxflow_models::VaeGanConfig;
+use voxflow_models::MultiViewVaeGanConfig;
 
 /// Version of the layout of a checkpoint's folder and manifest.
 pub const FORMAT_VERSION: u32 = 1;
@@ -92,7 +92,7 @@ impl Manifest {
     ///
     /// # Errors
     /// When they are not those of this program's model.
-    pub fn model_config(&self) -> Result<VaeGanConfig, SetupFault> {
+    pub fn model_config(&self) -> Result<MultiViewVaeGanConfig, SetupFault> {
         serde_json::from_value(self.config.clone())
             .map_err(|e| SetupFault::new(format!("the checkpoint's model is unknown here: {e}")))
     }

@@ -39,6 +39,9 @@ pub struct EvaluateParams {
     pub background: [u8; 3],
     /// View of a test object that model and nearest picture look at, as `fixed:K`, K from 0.
     pub view: String,
+    /// Views of a test object that the model looks at together: `view` is the first, the others follow
+    /// it evenly spaced. As many as it was trained with.
+    pub num_views: usize,
     /// Which checkpoint: `best` by validation, or `latest`.
     pub checkpoint: CheckpointChoice,
     /// Occupancy thresholds.
@@ -59,6 +62,7 @@ impl Default for EvaluateParams {
             image_size: 64,
             background: [255; 3],
             view: "fixed:0".to_owned(),
+            num_views: 1,
             checkpoint: CheckpointChoice::Best,
             thresholds: vec![0.2, 0.3, 0.4, 0.5],
             batch_size: 32,
@@ -82,6 +86,7 @@ impl EvaluateParams {
         };
         need("cube_len", CUBE_LENS.contains(&self.cube_len), "must be 16, 32 or 64");
         need("image_size", (8..=1024).contains(&self.image_size), "must be 8 to 1024 pixels");
+        need("num_views", (1..=256).contains(&self.num_views), "must be 1 to 256");
         let is_fixed = matches!(View::parse(&self.view), Ok(View::Fixed(_)));
         need("view", is_fixed, "must be \"fixed:K\"");
         need("batch_size", (1..=4096).contains(&self.batch_size), "must be 1 to 4096");
@@ -115,7 +120,8 @@ impl Kind for EvaluateKind {
          pixels. `empty` is no voxel at all. Baselines are measured at every threshold too; the report \
          compares the model, at the threshold that validation chose, with each baseline at the one \
          that is best for it on the test rows.\n\n\
-         The test object is seen from one view. Sizes and background must be those the model was \
+         The test object is seen from `num_views` views, `view` and those that follow it evenly spaced; \
+         `nearest_image` compares the first of them. Sizes, number of views and background must be those the model was \
          trained with; others are refused by name. An evaluation on another data set than the \
          model's is allowed and noted.\n\n\
          Memory: the mean shapes take 8 bytes a voxel and class. The pictures to be compared with take \
@@ -125,7 +131,7 @@ impl Kind for EvaluateKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn inputs(&self) -> Inputs {
@@ -169,6 +175,7 @@ impl Evaluate {
             background: self.params.background,
             train_view: self.view,
             other_view: self.view,
+            num_views: self.params.num_views,
             seed: self.seed,
         }
     }

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use voxflow_contract::{
     Batch, Flow, Item, MachineFault, Outcome, Purpose, Session, SetupFault, TaskContext, TaskError,
 };
-use voxflow_models::{VaeGan, load_weights};
+use voxflow_models::{MultiViewVaeGan, load_weights};
 
 use crate::checkpoint::{self, Found, Manifest};
 use crate::device::{ChosenDevice, choose_device};
@@ -17,14 +17,14 @@ use crate::metrics::{IouTally, Measurement, metric_batch};
 use crate::prepare::thumbnail;
 use crate::reference::{EMPTY, MEAN_SHAPE, NEAREST_IMAGE, Reference};
 use crate::report::{Compared, evaluation_report};
-use crate::train_session::{bits_of, images_of, tally_grids};
+use crate::train_session::{bits_of, images_of, tally_grids, views_of};
 
 /// Implements [`Session`] for `evaluate`.
 pub(crate) struct EvaluateSession {
     params: EvaluateParams,
     context: TaskContext,
     chosen: ChosenDevice,
-    model: VaeGan,
+    model: MultiViewVaeGan,
     manifest: Manifest,
     reference: Reference,
     tallies: Vec<(&'static str, IouTally)>,
@@ -68,11 +68,13 @@ impl EvaluateSession {
     fn measure(&mut self, batch: &Batch) -> Result<(), TaskError> {
         let size = self.params.image_size;
         let images = images_of(batch)?;
+        let views = views_of(batch, self.params.num_views)?;
         let pixels = 3 * size * size;
-        let thumbnails: Vec<_> =
-            images.chunks_exact(pixels).map(|planes| thumbnail(planes, size)).collect();
-        let data = TensorData::new(images, [batch.rows(), 3, size, size]);
-        let grids = self.model.reconstruct(Tensor::from_data(data, &self.chosen.device));
+        let firsts = images.chunks_exact(pixels).step_by(self.params.num_views);
+        let thumbnails: Vec<_> = firsts.map(|planes| thumbnail(planes, size)).collect();
+        let data = TensorData::new(images, [views.total(), 3, size, size]);
+        let images = Tensor::from_data(data, &self.chosen.device);
+        let grids = self.model.reconstruct(images, &views);
         tally_grids(&mut self.tallies[0].1, batch, grids)?;
         let categories = batch.utf8("category").map_err(|e| MachineFault::new(e.to_string()))?;
         for (i, truth) in bits_of(batch)?.into_iter().enumerate() {
@@ -168,7 +170,7 @@ fn find_checkpoint(context: &TaskContext, choice: CheckpointChoice) -> Result<Fo
 }
 
 /// The model of a checkpoint, for inference, and what the checkpoint says of itself.
-fn load_model(path: &Path, device: &Device) -> Result<(VaeGan, Manifest), SetupFault> {
+fn load_model(path: &Path, device: &Device) -> Result<(MultiViewVaeGan, Manifest), SetupFault> {
     let checkpoint = checkpoint::load(path)?;
     let config = checkpoint.manifest.model_config()?;
     config.check().map_err(|(field, message)| SetupFault::new(format!("{field} {message}")))?;
@@ -180,7 +182,7 @@ fn load_model(path: &Path, device: &Device) -> Result<(VaeGan, Manifest), SetupF
 
 fn same_sizes(params: &EvaluateParams, manifest: &Manifest) -> Result<(), SetupFault> {
     let mine = serde_json::to_value(params).unwrap_or_default();
-    for key in ["cube_len", "image_size", "background"] {
+    for key in ["cube_len", "image_size", "background", "num_views"] {
         let (here, there) = (&mine[key], &manifest.parameters[key]);
         if here != there {
             let message = format!("{key} is {here}, the model was trained with {there}: set {key}");

@@ -34,7 +34,7 @@ impl View {
         index.map(Self::Fixed).ok_or_else(|| "must be \"random\" or \"fixed:K\"".to_owned())
     }
 
-    /// The view for a sample in an epoch.
+    /// The first view for a sample in an epoch.
     fn pick(self, count: usize, seed: u64, epoch: u64, sample: &str) -> usize {
         match self {
             Self::Fixed(index) => index,
@@ -57,6 +57,9 @@ pub struct Preparation {
     pub train_view: View,
     /// Which view any other item looks at.
     pub other_view: View,
+    /// Views of each object that are looked at together, at least 1: the first is the one above, the
+    /// others follow it evenly spaced among all.
+    pub num_views: usize,
     /// Seed of random views.
     pub seed: u64,
 }
@@ -99,7 +102,8 @@ impl Preparation {
         }
     }
 
-    /// Rows with columns `image` (red, green, blue planes in [0, 1]) and `voxels` (bits as stored).
+    /// Rows with columns `image` (of each view red, green, blue planes in [0, 1]) and `voxels` (bits as
+    /// stored).
     ///
     /// # Errors
     /// When a column is not what [`Preparation::check`] found. A sample whose picture or grid cannot
@@ -115,15 +119,19 @@ impl Preparation {
         let view = if item.purpose == Purpose::Train { self.train_view } else { self.other_view };
         let work = |row: usize| {
             self.check_grid(rows, row)?;
-            let view = view.pick(images.count(row), self.seed, item.epoch, samples.value(row));
-            self.picture(&images, row, view)
+            let first = view.pick(images.count(row), self.seed, item.epoch, samples.value(row));
+            let mut planes = Vec::with_capacity(self.num_views * 3 * self.image_size.pow(2));
+            for view in evenly_spaced(first, images.count(row), self.num_views)? {
+                planes.extend(self.picture(&images, row, view)?);
+            }
+            Ok(planes)
         };
         let (kept, pictures) = map_rows(rows.rows(), refusals, work);
-        let shape = vec![3, self.image_size, self.image_size];
+        let shape = vec![self.num_views, 3, self.image_size, self.image_size];
         let column = Column::new(
             "image",
             ColumnType::Tensor(ScalarType::Float32, shape.clone()),
-            "One view, red, green and blue planes, 0 to 1.",
+            "Views, each of red, green and blue planes, 0 to 1.",
         );
         self.batch(rows, &kept, column, Values::tensors(&shape, pictures))
     }
@@ -197,6 +205,21 @@ impl Preparation {
     }
 }
 
+/// `wanted` of `count` views: the first, and others at equal distances after it, round and round.
+fn evenly_spaced(first: usize, count: usize, wanted: usize) -> Result<Vec<usize>, Fault> {
+    if wanted > count {
+        let message = format!("it has {count} views, num_views is {wanted}");
+        return Err(Fault::new("view", message));
+    }
+    if first >= count {
+        return Err(Fault::new(
+            "view",
+            format!("there is no view {first}, the sample has {count}"),
+        ));
+    }
+    Ok((0..wanted).map(|i| (first + i * count / wanted) % count).collect())
+}
+
 /// The grey thumbnail of colour planes of edge `size`: means of squares, 256 bytes.
 pub(crate) fn thumbnail(planes: &[f32], size: usize) -> Vec<u8> {
     let plane = size * size;
@@ -232,6 +255,16 @@ mod tests {
         assert_eq!(drawn(0), drawn(0));
         assert!((0..20).map(drawn).any(|view| view != drawn(0)));
         assert!((0..20).map(drawn).all(|view| view < 12));
+    }
+
+    #[test]
+    fn views_are_spread_evenly_and_each_is_there_once() {
+        let spaced = |first, count, wanted| evenly_spaced(first, count, wanted).ok();
+        assert_eq!(spaced(0, 12, 4), Some(vec![0, 3, 6, 9]));
+        assert_eq!(spaced(11, 12, 3), Some(vec![11, 3, 7]));
+        assert_eq!(spaced(2, 5, 5), Some(vec![2, 3, 4, 0, 1]));
+        assert_eq!(spaced(3, 5, 1), Some(vec![3]));
+        assert_eq!((spaced(0, 3, 4), spaced(3, 3, 1)), (None, None));
     }
 
     #[test]

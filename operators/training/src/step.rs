@@ -19,7 +19,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
 use voxflow_contract::Random;
 use voxflow_models::{
-    Discriminator, Noise, ReconstructionLoss, VaeGan, binary_cross_entropy, kl_divergence,
+    Discriminator, MultiViewVaeGan, Noise, ReconstructionLoss, Views, binary_cross_entropy,
 };
 
 use crate::adam::Adam;
@@ -51,7 +51,7 @@ impl Objective {
 
 /// Model, optimisers and objective of a run.
 pub(crate) struct Trainer {
-    pub(crate) model: VaeGan,
+    pub(crate) model: MultiViewVaeGan,
     /// Of encoder, generator and discriminator.
     pub(crate) optimizers: [Adam; 3],
     pub(crate) objective: Objective,
@@ -98,24 +98,25 @@ struct Draws {
 }
 
 impl Trainer {
-    /// Learns from one batch: `images` `[batch, 3, size, size]`, `grids` `[batch, n, n, n]`.
+    /// Learns from one batch: `images` `[total, 3, size, size]` in the order of `views`, `grids`
+    /// `[batch, n, n, n]`.
     pub(crate) fn step(
         &mut self,
         images: Tensor<4>,
+        views: &Views,
         grids: &Tensor<4>,
         epoch: u64,
         sequence: u64,
     ) -> StepLosses {
-        let [batch, ..] = images.dims();
-        let draws = self.draw(epoch, sequence, batch);
-        let generated = self.model.forward(images, draws.noise.clone());
+        let draws = self.draw(epoch, sequence, views);
+        let generated = self.model.forward(images, views, draws.noise.clone());
+        let kl = self.model.divergence(&generated, views);
         let imagined = generated.imagined.map(sigmoid);
         let objective = self.objective;
         let share = objective.rate_share(epoch, self.optimizers[0].steps());
         let judged = imagined.clone().map(|fakes| self.judge(grids.clone(), fakes, &draws, share));
 
         let recon = objective.reconstruction.forward(generated.reconstructed, grids);
-        let kl = kl_divergence(generated.mean, generated.log_variance);
         let mut total =
             recon.clone() * objective.reconstruction_weight + kl.clone() * objective.kl_weight;
         let fooling = imagined.map(|fakes| fooling(&self.model.discriminator, fakes));
@@ -131,13 +132,13 @@ impl Trainer {
     }
 
     /// Measures the running statistics anew over batches of `epoch` that were learnt from, given by
-    /// place and pictures, with the random numbers they were learnt with.
-    pub(crate) fn measure_statistics(&mut self, epoch: u64, batches: Vec<(u64, Tensor<4>)>) {
+    /// place, pictures and views, with the random numbers they were learnt with.
+    pub(crate) fn measure_statistics(&mut self, epoch: u64, batches: Vec<(u64, Tensor<4>, Views)>) {
         let passes: Vec<_> = batches
             .into_iter()
-            .map(|(sequence, images)| {
-                let noise = self.draw(epoch, sequence, images.dims()[0]).noise;
-                (images, noise)
+            .map(|(sequence, images, views)| {
+                let noise = self.draw(epoch, sequence, &views).noise;
+                (images, views, noise)
             })
             .collect();
         self.model.measure_statistics(passes);
@@ -168,18 +169,19 @@ impl Trainer {
         let mut gradients = total.backward();
         let of_encoder = GradientsParams::from_module(&mut gradients, &self.model.encoder);
         let of_generator = GradientsParams::from_module(&mut gradients, &self.model.generator);
-        let VaeGan { encoder, generator, .. } = self.model.clone();
+        let MultiViewVaeGan { encoder, generator, .. } = self.model.clone();
         self.model.encoder = self.optimizers[0].step(encoder, of_encoder, share);
         self.model.generator = self.optimizers[1].step(generator, of_generator, share);
     }
 
-    fn draw(&self, epoch: u64, sequence: u64, batch: usize) -> Draws {
+    fn draw(&self, epoch: u64, sequence: u64, views: &Views) -> Draws {
+        let batch = views.samples();
         let place = [epoch.to_string(), sequence.to_string()];
         let stream = |what: &str| Random::new(self.seed, &[what, &place[0], &place[1]]);
-        let codes = |what: &str| {
+        let codes = |what: &str, rows: usize| {
             let mut random = stream(what);
-            let numbers = (0..batch * self.z_size).map(|_| random.normal() as f32).collect();
-            self.tensor::<2>(numbers, [batch, self.z_size])
+            let numbers = (0..rows * self.z_size).map(|_| random.normal() as f32).collect();
+            self.tensor::<2>(numbers, [rows, self.z_size])
         };
         let labels = |what: &str, low: f64, high: f64, hard: f64| {
             let mut random = stream(what);
@@ -187,9 +189,9 @@ impl Trainer {
             let draw = |_| if soft { random.range(low, high) } else { hard };
             self.tensor::<1>((0..batch).map(draw).map(|label| label as f32).collect(), [batch])
         };
-        let prior = (self.objective.adversarial_weight > 0.0).then(|| codes("train/prior"));
+        let prior = (self.objective.adversarial_weight > 0.0).then(|| codes("train/prior", batch));
         Draws {
-            noise: Noise { epsilon: codes("train/epsilon"), prior },
+            noise: Noise { epsilon: codes("train/epsilon", views.total()), prior },
             true_labels: labels("train/true_labels", 0.7, 1.0, 1.0),
             imagined_labels: labels("train/imagined_labels", 0.0, 0.3, 0.0),
         }

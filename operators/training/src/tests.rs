@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use voxflow_contract::{BuildContext, Outcome, Params, TaskError};
+use voxflow_contract::{BuildContext, Item, Outcome, Params, Purpose, Refusals, TaskError};
 
 use crate::checkpoint::{inspect_checkpoint, list, load};
 use crate::device::{DeviceChoice, choose_device};
@@ -166,6 +166,53 @@ fn an_evaluation_compares_with_baselines() {
     assert_eq!(metrics.rows(), 4 * 4 * 5);
     let refused = evaluate(json!({ "image_size": 32 })).expect_err("another size").to_string();
     assert_eq!(refused, "image_size is 32, the model was trained with 16: set image_size = 16");
+}
+
+#[test]
+fn several_views_are_learnt_from_together_and_a_resumed_run_is_the_same() {
+    let data = TinyData::new([12, 4, 6]);
+    for combine_type in ["mean", "max"] {
+        let (whole, halves) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
+        let more = |epochs: u64| {
+            json!({ "epochs": epochs, "num_views": 3, "combine_type": combine_type,
+                    "adversarial_weight": 0.1, "e_lr": 0.01, "g_lr": 0.01 })
+        };
+        train(&data, whole.path(), &more(4), false).expect("trained");
+        train(&data, halves.path(), &more(2), false).expect("trained");
+        train(&data, halves.path(), &more(4), true).expect("resumed");
+        assert_eq!(newest_files(whole.path()), newest_files(halves.path()));
+        let losses = losses(whole.path());
+        let recon = |i: usize| losses[i]["loss_recon"].as_f64().expect("a number");
+        assert!(recon(losses.len() - 1) < recon(0), "{losses:?}");
+
+        let evaluated = tempdir().expect("a folder");
+        let evaluate = |num_views: usize| {
+            let inputs = BTreeMap::from([("train".to_owned(), whole.path().to_owned())]);
+            let params = json!({ "cube_len": 16, "image_size": 16, "device": "cpu",
+                                 "num_views": num_views });
+            let params = Params(params.as_object().expect("a table").clone());
+            let how = Play { inputs, ..Play::default() };
+            play("evaluate", &params, &data, evaluated.path(), how)
+        };
+        let outcome = evaluate(3).expect("evaluated");
+        assert!(outcome.report.contains("6 test samples of 2 classes"), "{}", outcome.report);
+        let refused = evaluate(1).expect_err("another number").to_string();
+        assert_eq!(refused, "num_views is 1, the model was trained with 3: set num_views = 3");
+    }
+}
+
+#[test]
+fn a_sample_with_too_few_views_is_refused() {
+    let data = TinyData::new([1, 0, 0]);
+    let task = task("train", &tiny_params(&json!({ "num_views": 4 })));
+    let rows = data.rows.project(&task.columns().iter().map(String::as_str).collect::<Vec<_>>());
+    let item = Item { epoch: 0, sequence: 0, purpose: Purpose::Train, rows: vec![0] };
+    let mut refusals = Refusals::default();
+    let one = rows.expect("columns").slice(0, 1);
+    let kept = task.prepare(&item, &one, &mut refusals).expect("prepared");
+    assert!(kept.is_empty());
+    let (_, fault) = refusals.into_rows().remove(0);
+    assert_eq!((fault.code, fault.message.as_str()), ("view", "it has 3 views, num_views is 4"));
 }
 
 #[test]

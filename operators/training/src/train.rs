@@ -21,7 +21,7 @@ impl Kind for TrainKind {
     }
 
     fn summary(&self) -> &'static str {
-        "Trains a 3D-VAE-GAN to reconstruct an occupancy grid from one picture."
+        "Trains a 3D-VAE-GAN to reconstruct an occupancy grid from one picture or several."
     }
 
     fn manual(&self) -> &'static str {
@@ -30,7 +30,9 @@ impl Kind for TrainKind {
          in its folder.\n\n\
          The model is the 3D-VAE-GAN of Wu et al. 2016 in the layers of public code: five \
          convolutions encode a picture, five transposed ones make a grid of the code, five judge \
-         grids. Known defects are mended (profile `fixed`): pictures are channel-first in 0 to 1 over \
+         grids. With `num_views` above 1 it is the MV-3D-VAE-GAN: the views of all objects of a batch \
+         are encoded at once, normalised as one batch, and the codes of an object's views become one by \
+         `combine_type`; the divergence is averaged over views. Known defects are mended (profile `fixed`): pictures are channel-first in 0 to 1 over \
          a stated background, losses are taken on logits and averaged over the batch, codes of \
          pictures and of the prior pass the generator as one batch, encoder and generator take \
          gradients at the same weights. Optimiser: Adam with epsilon 1e-8. The defaults are a small \
@@ -56,7 +58,7 @@ impl Kind for TrainKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn inputs(&self) -> Inputs {
@@ -103,6 +105,7 @@ impl Train {
                 View::Random => View::Fixed(0),
                 fixed @ View::Fixed(_) => fixed,
             },
+            num_views: self.params.num_views,
             seed: self.seed,
         }
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voxflow_contract::ParamError;
-use voxflow_models::{ReconstructionLoss, VaeGanConfig};
+use voxflow_models::{CombineViews, MultiViewVaeGanConfig, ReconstructionLoss, VaeGanConfig};
 
 use crate::device::DeviceChoice;
 use crate::prepare::View;
@@ -19,6 +19,16 @@ pub enum Reconstruction {
     Mse,
     /// Cross-entropy, averaged over voxels and batch.
     Bce,
+}
+
+/// How the codes of an object's views become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CombineType {
+    /// Their mean.
+    Mean,
+    /// The largest of each number.
+    Max,
 }
 
 /// Parameters of `train`.
@@ -81,6 +91,11 @@ pub struct TrainParams {
     /// View that training looks at: `random`, another one each epoch, or `fixed:K`, K from 0.
     /// Validation always looks at view 0, or at K.
     pub view: String,
+    /// Views of each object that are learnt from together: `view` is the first, the others follow it
+    /// evenly spaced. With more than one it is the MV-3D-VAE-GAN. Public code says 12 and has 3.
+    pub num_views: usize,
+    /// How the codes of an object's views become one: `mean` or `max` of each number.
+    pub combine_type: CombineType,
     /// What pictures are laid over: red, green, blue.
     pub background: [u8; 3],
     /// Occupancy thresholds at which validation is measured; the best one counts.
@@ -123,6 +138,8 @@ impl Default for TrainParams {
             beta_1: 0.9,
             beta_2: 0.99,
             view: "random".to_owned(),
+            num_views: 1,
+            combine_type: CombineType::Mean,
             background: [255; 3],
             thresholds: vec![0.2, 0.3, 0.4, 0.5],
             window_groups: 8,
@@ -164,6 +181,7 @@ impl TrainParams {
         need("epochs", (1..=9999).contains(&self.epochs), "must be 1 to 9999");
         need("max_steps", self.max_steps != Some(0), "must be at least 1");
         need("batch_size", (2..=4096).contains(&self.batch_size), "must be 2 to 4096");
+        need("num_views", (1..=256).contains(&self.num_views), "must be 1 to 256");
         need("window_groups", self.window_groups >= 1, "must be at least 1");
         need("keep_checkpoints", self.keep_checkpoints >= 1, "must be at least 1");
         if let Err(message) = View::parse(&self.view) {
@@ -177,8 +195,12 @@ impl TrainParams {
     }
 
     /// Sizes of the model.
-    pub fn model(&self) -> VaeGanConfig {
-        VaeGanConfig::new(
+    pub fn model(&self) -> MultiViewVaeGanConfig {
+        let combine = match self.combine_type {
+            CombineType::Mean => CombineViews::Mean,
+            CombineType::Max => CombineViews::Max,
+        };
+        let single = VaeGanConfig::new(
             self.cube_len,
             self.image_size,
             self.z_size,
@@ -187,7 +209,8 @@ impl TrainParams {
             self.discriminator_channels,
         )
         .with_bias(self.bias)
-        .with_initial_log_variance(self.initial_log_variance)
+        .with_initial_log_variance(self.initial_log_variance);
+        MultiViewVaeGanConfig::new(single).with_combine(combine)
     }
 
     /// The losses and their weights.

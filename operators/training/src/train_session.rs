@@ -10,7 +10,7 @@ use voxflow_contract::{
     Batch, Flow, Item, MachineFault, Outcome, Purpose, Random, Session, SetupFault, TaskContext,
     TaskError,
 };
-use voxflow_models::{VaeGan, load_weights, named_weights};
+use voxflow_models::{MultiViewVaeGan, Views, load_weights, named_weights};
 
 use crate::adam::Adam;
 use crate::checkpoint::{self, Checkpoint, EpochRecord, Manifest, Validation};
@@ -52,7 +52,7 @@ struct RunningEpoch {
     samples: u64,
     validation: Option<IouTally>,
     /// The model without autodiff, made at the first validation batch.
-    frozen: Option<VaeGan>,
+    frozen: Option<MultiViewVaeGan>,
 }
 
 impl TrainSession {
@@ -163,9 +163,10 @@ impl TrainSession {
         let (rows, size, cube) = (batch.rows(), self.params.image_size, self.params.cube_len);
         let cells = cube.pow(3);
         let grids = bits.iter().flat_map(|bits| unpack_bits(bits, cells)).collect();
-        let images = self.trainer.tensor(images, [rows, 3, size, size]);
+        let views = views_of(batch, self.params.num_views)?;
+        let images = self.trainer.tensor(images, [views.total(), 3, size, size]);
         let grids = self.trainer.tensor(grids, [rows, cube, cube, cube]);
-        let losses = self.trainer.step(images, &grids, item.epoch, item.sequence);
+        let losses = self.trainer.step(images, &views, &grids, item.epoch, item.sequence);
         self.step += 1;
         self.check_numbers(item, &losses)?;
         if let Some(log) = &mut self.log {
@@ -209,8 +210,9 @@ impl TrainSession {
         let size = self.params.image_size;
         let recent = std::mem::take(&mut self.epoch.recent);
         let batches = recent.iter().map(|(sequence, batch)| {
-            let images = images_of(batch)?;
-            Ok((*sequence, self.trainer.tensor(images, [batch.rows(), 3, size, size])))
+            let (images, views) = (images_of(batch)?, views_of(batch, self.params.num_views)?);
+            let images = self.trainer.tensor(images, [views.total(), 3, size, size]);
+            Ok((*sequence, images, views))
         });
         let batches = batches.collect::<Result<Vec<_>, MachineFault>>()?;
         self.trainer.measure_statistics(epoch, batches);
@@ -220,9 +222,11 @@ impl TrainSession {
     fn validate(&mut self, epoch: u64, batch: &Batch) -> Result<(), TaskError> {
         self.end_training(epoch)?;
         let size = self.params.image_size;
-        let images = TensorData::new(images_of(batch)?, [batch.rows(), 3, size, size]);
+        let views = views_of(batch, self.params.num_views)?;
+        let images = TensorData::new(images_of(batch)?, [views.total(), 3, size, size]);
         let model = self.epoch.frozen.get_or_insert_with(|| self.trainer.model.valid());
-        let grids = model.reconstruct(Tensor::from_data(images, &self.chosen.device));
+        let images = Tensor::from_data(images, &self.chosen.device);
+        let grids = model.reconstruct(images, &views);
         let thresholds = &self.params.thresholds;
         let tally = self.epoch.validation.get_or_insert_with(|| IouTally::new(thresholds));
         tally_grids(tally, batch, grids)
@@ -334,6 +338,11 @@ pub(crate) fn tally_grids(
 pub(crate) fn images_of(batch: &Batch) -> Result<Vec<f32>, MachineFault> {
     let images = batch.tensors::<f32>("image").map_err(|e| MachineFault::new(e.to_string()))?;
     Ok((0..batch.rows()).flat_map(|row| images.value(row)).copied().collect())
+}
+
+/// How many views each object of a prepared batch has.
+pub(crate) fn views_of(batch: &Batch, num_views: usize) -> Result<Views, MachineFault> {
+    Views::even(batch.rows(), num_views).map_err(|e| MachineFault::new(e.to_string()))
 }
 
 /// The packed grids of a prepared batch.
