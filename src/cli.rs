@@ -192,19 +192,9 @@ pub struct RunArgs {
     /// Set a parameter of the pipeline (`name=value`) or of a stage (`stage.key=value`)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Worker threads [default: number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub workers: Option<u16>,
-    /// Bytes of rows that may be in flight at once, such as 512MiB or 2G
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
-    pub memory: u64,
-    /// Make rows durable after so many seconds at most; what is younger is made again after a crash
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
-    #[arg(value_parser = clap::value_parser!(u16).range(0..=3600))]
-    pub commit_every: u16,
-    /// Refuse a sample that keeps a stage longer than so many seconds [default: wait]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub sample_seconds: Option<u32>,
+    /// How to work.
+    #[command(flatten)]
+    pub work: WorkArgs,
     /// Go on with the latest run of this pipeline, or with the run named
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
     pub resume: Option<Option<String>>,
@@ -229,6 +219,24 @@ pub struct RunArgs {
     /// Device of every stage that has one, whatever the pipeline says
     #[arg(long, value_enum)]
     pub device: Option<Device>,
+}
+
+/// How rows are made, whatever they are.
+#[derive(Debug, Clone, Args)]
+pub struct WorkArgs {
+    /// Worker threads [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Bytes of rows that may be in flight at once, such as 512MiB or 2G
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
+    pub memory: u64,
+    /// Make rows durable after so many seconds at most; what is younger is made again after a crash
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=3600))]
+    pub commit_every: u16,
+    /// Refuse a sample that keeps a stage longer than so many seconds [default: wait]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample_seconds: Option<u32>,
 }
 
 /// Arguments of `plan`.
@@ -381,19 +389,9 @@ pub struct RetryArgs {
     /// Only refusals with this: stage=…, code=… or sample=…; may be given several times
     #[arg(long = "where", value_name = "NAME=VALUE")]
     pub only: Vec<String>,
-    /// Worker threads [default: number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub workers: Option<u16>,
-    /// Bytes of rows that may be in flight at once, such as 512MiB or 2G
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
-    pub memory: u64,
-    /// Make rows durable after so many seconds at most; what is younger is made again after a crash
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
-    #[arg(value_parser = clap::value_parser!(u16).range(0..=3600))]
-    pub commit_every: u16,
-    /// Refuse a sample that keeps a stage longer than so many seconds [default: wait]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub sample_seconds: Option<u32>,
+    /// How to work.
+    #[command(flatten)]
+    pub work: WorkArgs,
     /// Refused samples that are let pass: a number, or a share like 1%
     #[arg(long, value_name = "N|P%", default_value = "0")]
     pub allow_refused: Allowance,

@@ -11,7 +11,7 @@ use voxflow_contract::{Batch, OutputFile};
 use voxflow_formats::parquet::ParquetReader;
 
 use crate::catalogue;
-use crate::cli::GlobalArgs;
+use crate::cli::{self, GlobalArgs, RunArgs, WorkArgs};
 use crate::engine::Report;
 use crate::error::Error;
 use crate::pipeline::Plan;
@@ -69,6 +69,29 @@ impl Asked {
             catalogue: found.and_then(|file| file.canonicalize().ok()),
             folder: std::env::current_dir().unwrap_or_default(),
         }
+    }
+
+    /// The command line that asks for the run in `folder` once more, worked on as `work` says. Goes to
+    /// the folder that the run was started in, since relative roots of sources begin there.
+    ///
+    /// # Errors
+    /// When that folder is gone.
+    pub(crate) fn again(&self, folder: &Path, work: WorkArgs) -> Result<RunArgs, Error> {
+        let here = &self.folder;
+        std::env::set_current_dir(here).map_err(|e| Error::disk("go to", here, e))?;
+        Ok(RunArgs {
+            pipeline: folder.join("pipeline.toml"),
+            set: self.set.clone(),
+            device: self.device.as_deref().and_then(cli::Device::named),
+            work,
+            resume: None,
+            allow_refused: cli::Allowance::Percent(100.0),
+            hosts: None,
+            process: None,
+            format: cli::Format::Text,
+            quiet: false,
+            progress: cli::Progress::Auto,
+        })
     }
 }
 

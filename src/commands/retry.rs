@@ -6,7 +6,7 @@ use std::path::Path;
 use voxflow_contract::{BatchError, MachineFault};
 
 use super::explain::{facts_of, key_of, read, unreadable};
-use crate::cli::{self, GlobalArgs, RetryArgs, RunArgs};
+use crate::cli::{GlobalArgs, RetryArgs, RunArgs};
 use crate::error::Error;
 use crate::run_folder;
 use crate::run_lock::RunLock;
@@ -36,32 +36,14 @@ pub fn retry(args: &RetryArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let home = std::path::absolute(&global.home).unwrap_or_else(|_| global.home.clone());
     lift(&home, &folder, &lock, &refused)?;
     let folder = std::path::absolute(&folder).unwrap_or(folder);
-    // Relative roots of sources begin where the run was started.
-    let here = &lock.asked.folder;
-    std::env::set_current_dir(here).map_err(|e| Error::disk("go to", here, e))?;
-    let catalogue = lock.asked.catalogue.clone();
-    let global = GlobalArgs { home, catalogue, verbose: global.verbose };
-    super::run::run(&again(args, &folder, &lock), &global)
-}
-
-/// The command line of the new run.
-fn again(args: &RetryArgs, folder: &Path, lock: &RunLock) -> RunArgs {
-    RunArgs {
-        pipeline: folder.join("pipeline.toml"),
-        set: lock.asked.set.clone(),
-        device: lock.asked.device.as_deref().and_then(cli::Device::named),
-        workers: args.workers,
-        memory: args.memory,
-        commit_every: args.commit_every,
-        sample_seconds: args.sample_seconds,
-        resume: None,
+    let run = RunArgs {
         allow_refused: args.allow_refused,
-        hosts: None,
-        process: None,
         format: args.format,
-        quiet: false,
         progress: args.progress,
-    }
+        ..lock.asked.again(&folder, args.work.clone())?
+    };
+    let catalogue = lock.asked.catalogue.clone();
+    super::run::run(&run, &GlobalArgs { home, catalogue, verbose: global.verbose })
 }
 
 /// Samples that were refused as wanted, by stage.

@@ -62,10 +62,10 @@ pub(crate) fn perform(
     let how = if args.quiet { cli::Progress::Never } else { args.progress };
     let progress = Progress::start(how, stage_lines(&graph, &scans), Arc::clone(&counters));
     let options = Options {
-        workers: workers(args.workers),
-        memory_bytes: args.memory,
-        commit_every: Duration::from_secs(args.commit_every.into()),
-        sample_limit: args.sample_seconds.map(|s| Duration::from_secs(s.into())),
+        workers: workers(args.work.workers),
+        memory_bytes: args.work.memory,
+        commit_every: Duration::from_secs(args.work.commit_every.into()),
+        sample_limit: args.work.sample_seconds.map(|s| Duration::from_secs(s.into())),
         home: global.home.clone(),
         run: run.clone(),
         resume: args.resume.is_some(),

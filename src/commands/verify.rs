@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{self, Allowance, Format, GlobalArgs, RunArgs, VerifyArgs};
+use crate::cli::{GlobalArgs, RunArgs, VerifyArgs, WorkArgs};
 use crate::error::Error;
 use crate::run_lock::RunLock;
 use crate::{run_folder, terminal};
@@ -40,25 +40,10 @@ fn rerun(args: &VerifyArgs, folder: &Path, lock: &RunLock) -> Result<(), Error> 
     let above = folder.parent().unwrap_or(&folder);
     let scratch = tempfile::Builder::new().prefix(".verify-").tempdir_in(above);
     let scratch = scratch.map_err(|e| Error::disk("make a folder in", above, e))?;
-    // Relative roots of sources begin where the run was started.
-    let here = &lock.asked.folder;
-    std::env::set_current_dir(here).map_err(|e| Error::disk("go to", here, e))?;
-    let run = RunArgs {
-        pipeline: folder.join("pipeline.toml"),
-        set: lock.asked.set.clone(),
-        device: args.device.or(lock.asked.device.as_deref().and_then(cli::Device::named)),
-        workers: args.workers,
-        memory: args.memory,
-        commit_every: 60,
-        sample_seconds: None,
-        resume: None,
-        allow_refused: Allowance::Percent(100.0),
-        hosts: None,
-        process: None,
-        format: Format::Text,
-        quiet: false,
-        progress: args.progress,
-    };
+    let (workers, memory) = (args.workers, args.memory);
+    let work = WorkArgs { workers, memory, commit_every: 60, sample_seconds: None };
+    let asked = lock.asked.again(&folder, work)?;
+    let run = RunArgs { device: args.device.or(asked.device), progress: args.progress, ..asked };
     let global = GlobalArgs {
         home: scratch.path().to_owned(),
         catalogue: lock.asked.catalogue.clone(),

@@ -9,9 +9,9 @@ use voxflow_contract::{ContentHash, MachineFault};
 
 use super::home::{Workplace, sync_folder};
 use super::key::{ByHash, RowKey, hash_of};
+use super::sealed;
 
 const MAGIC: &[u8] = b"voxflow facts 1\n";
-const HASH: usize = blake3::OUT_LEN;
 const RECORD: usize = RowKey::LEN + ContentHash::LEN;
 /// Files after which all are made one, with what the current scan does not know left out.
 const MOST_FILES: usize = 8;
@@ -98,8 +98,7 @@ impl Facts {
             bytes.extend_from_slice(&key.0);
             bytes.extend_from_slice(content.as_bytes());
         }
-        let hash = blake3::hash(&bytes);
-        bytes.extend_from_slice(hash.as_bytes());
+        let (bytes, hash) = sealed::seal(bytes);
         let path = self.folder.join(format!("{}.facts", &hash.to_hex()[..32]));
         self.place.write(&path, &bytes)?;
         for file in old.iter().filter(|file| **file != path) {
@@ -117,12 +116,7 @@ fn fact_key(sample: &str, stamp: &str) -> RowKey {
 
 pub(super) fn read(path: &Path) -> Option<Vec<(RowKey, ContentHash)>> {
     let bytes = fs::read(path).ok()?;
-    let (bytes, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH)?)?;
-    let records = bytes.strip_prefix(MAGIC)?;
-    if blake3::hash(bytes).as_bytes() != hash {
-        return None;
-    }
-    let (records, rest) = records.as_chunks::<RECORD>();
+    let (records, rest) = sealed::open(&bytes, MAGIC)?.as_chunks::<RECORD>();
     let record = |record: &[u8; RECORD]| {
         let (key, content) = record.split_first_chunk::<{ RowKey::LEN }>()?;
         Some((RowKey(*key), ContentHash::from_bytes(content.try_into().ok()?)))

@@ -7,9 +7,9 @@ use voxflow_contract::MachineFault;
 
 use super::home::{Workplace, sync_folder};
 use super::key::RowKey;
+use super::sealed;
 
 const MAGIC: &[u8] = b"voxflow lifted 1\n";
-const HASH: usize = blake3::OUT_LEN;
 const ATTEMPT: usize = size_of::<u32>();
 
 /// A sample, and how often it had been tried: refusals up to that attempt do not hold any more.
@@ -29,8 +29,7 @@ pub(super) fn write(
         bytes.extend_from_slice(&key.0);
         bytes.extend_from_slice(&attempt.to_le_bytes());
     }
-    let hash = blake3::hash(&bytes);
-    bytes.extend_from_slice(hash.as_bytes());
+    let (bytes, hash) = sealed::seal(bytes);
     place.write(&folder.join(format!("{}.lifted", &hash.to_hex()[..32])), &bytes)?;
     sync_folder(folder)
 }
@@ -45,12 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Lifted>>, MachineFault> {
 }
 
 fn parse(bytes: &[u8]) -> Option<Vec<Lifted>> {
-    let (bytes, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH)?)?;
-    let records = bytes.strip_prefix(MAGIC)?;
-    if blake3::hash(bytes).as_bytes() != hash {
-        return None;
-    }
-    let (records, rest) = records.as_chunks::<{ RowKey::LEN + ATTEMPT }>();
+    let (records, rest) = sealed::open(bytes, MAGIC)?.as_chunks::<{ RowKey::LEN + ATTEMPT }>();
     let record = |record: &[u8; RowKey::LEN + ATTEMPT]| {
         let (key, attempt) = record.split_first_chunk::<{ RowKey::LEN }>()?;
         Some((RowKey(*key), u32::from_le_bytes(attempt.try_into().ok()?)))

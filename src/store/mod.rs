@@ -30,6 +30,7 @@ mod key;
 mod lifted;
 mod place;
 mod read;
+mod sealed;
 mod shard;
 mod stage;
 mod tidy;

@@ -5,9 +5,9 @@ use voxflow_contract::Refusal;
 use voxflow_formats::parquet::BlockHashes;
 
 use super::key::RowKey;
+use super::sealed;
 
 const MAGIC: &[u8] = b"voxflow shard 1\n";
-const HASH: usize = blake3::OUT_LEN;
 
 /// Rows of many samples at one stage, and samples that the stage refused.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,19 +42,12 @@ impl Shard {
             bytes.extend_from_slice(&section);
         }
         self.keys.iter().for_each(|key| bytes.extend_from_slice(&key.0));
-        let hash = blake3::hash(&bytes);
-        bytes.extend_from_slice(hash.as_bytes());
-        bytes
+        sealed::seal(bytes).0
     }
 
     /// Reads [`Shard::to_bytes`]; `None` when a byte of it is not what was written.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (bytes, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH)?)?;
-        let rest = bytes.strip_prefix(MAGIC)?;
-        if blake3::hash(bytes).as_bytes() != hash {
-            return None;
-        }
-        let (head, rest) = section(rest)?;
+        let (head, rest) = section(sealed::open(bytes, MAGIC)?)?;
         let (hashes, rest) = section(rest)?;
         let Head { groups, refused } = serde_json::from_slice(head).ok()?;
         let (keys, tail) = rest.as_chunks::<{ RowKey::LEN }>();

@@ -27,8 +27,8 @@ pub struct DiscriminatorConfig {
     pub leak: f64,
 }
 
-/// The generator's mirror image: convolutions of kernel 4 and stride 2, all but the last with
-/// normalisation (the first too) and leaky ReLU (Wu et al. 2016).
+/// Convolutions, all but the last with normalisation (the first too) and leaky ReLU. Made by a
+/// [`DiscriminatorConfig`], it is the generator's mirror image: kernel 4 and stride 2 (Wu et al. 2016).
 #[derive(Module, Debug)]
 pub struct Discriminator {
     /// Weights `[channels_out, channels_in, 4, 4, 4]`.

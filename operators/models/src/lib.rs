@@ -63,7 +63,7 @@ pub use losses::{
 };
 pub use multi_view_vae_gan::{MultiViewVaeGan, MultiViewVaeGanConfig};
 pub use networks::NetworkConfig;
-pub use pose_discriminator::{PoseDiscriminator, PoseDiscriminatorConfig};
+pub use pose_discriminator::PoseDiscriminatorConfig;
 pub use pose_encoder::{PoseEncoder, PoseEncoderConfig};
 pub use pose_fusion::{POSE_SIZE, PoseBranch, PoseBranchConfig, PoseFusion};
 pub use pose_generator::{PoseGenerator, PoseGeneratorConfig};

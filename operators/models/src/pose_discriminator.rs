@@ -1,18 +1,17 @@
 //! The discriminator of the network with pose: tells true grids from generated ones.
 
 use burn::config::Config;
-use burn::module::Module;
-use burn::nn::conv::{Conv3d, Conv3dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig3d};
-use burn::tensor::activation::leaky_relu;
-use burn::tensor::{Device, Tensor};
+use burn::nn::conv::Conv3dConfig;
+use burn::nn::{BatchNormConfig, PaddingConfig3d};
+use burn::tensor::Device;
 
-use crate::batch_norm::normalise;
+use crate::discriminator::Discriminator;
 use crate::generator::CUBE_LENS;
-use crate::layers::Trace;
 use crate::pose_generator::doublings;
 
-/// Configuration of a [`PoseDiscriminator`].
+/// Configuration of a [`Discriminator`] of other layers: convolutions of kernel 4, stride 2 and padding
+/// 1 down to 4^3, each with normalisation and leaky ReLU, and one of kernel 4 that covers what is left.
+/// All with bias.
 #[derive(Config, Debug)]
 pub struct PoseDiscriminatorConfig {
     /// Edge of the grids, in voxels: 16, 32 or 64; public code takes 32 only.
@@ -24,25 +23,12 @@ pub struct PoseDiscriminatorConfig {
     pub leak: f64,
 }
 
-/// Convolutions of kernel 4, stride 2 and padding 1 down to 4^3, each with normalisation and leaky
-/// ReLU, and one of kernel 4 that covers what is left. All with bias.
-#[derive(Module, Debug)]
-pub struct PoseDiscriminator {
-    /// Weights `[channels_out, channels_in, 4, 4, 4]`.
-    pub convolutions: Vec<Conv3d>,
-    /// One for each convolution but the last.
-    pub normalisations: Vec<BatchNorm>,
-    /// Slope of the activations below zero.
-    #[module(skip)]
-    pub leak: f64,
-}
-
 impl PoseDiscriminatorConfig {
     /// Makes the layers, with burn's own draw of weights.
     ///
     /// # Panics
     /// When the grid's edge is none of [`CUBE_LENS`].
-    pub fn init(&self, device: &Device) -> PoseDiscriminator {
+    pub fn init(&self, device: &Device) -> Discriminator {
         assert!(CUBE_LENS.contains(&self.cube_len), "cube_len must be 16, 32 or 64");
         let layers = doublings(self.cube_len);
         let mut widths = vec![1];
@@ -57,7 +43,7 @@ impl PoseDiscriminatorConfig {
                 .with_padding(PaddingConfig3d::Explicit(padding, padding, padding))
                 .init(device)
         };
-        PoseDiscriminator {
+        Discriminator {
             convolutions: (0..widths.len()).map(layer).collect(),
             normalisations: widths[1..]
                 .iter()
@@ -68,39 +54,11 @@ impl PoseDiscriminatorConfig {
     }
 }
 
-impl PoseDiscriminator {
-    /// Logits of the grids being true ones.
-    ///
-    /// # Shapes
-    /// - grids: `[batch, cube_len, cube_len, cube_len]`, occupancies in [0, 1]
-    /// - result: `[batch]`
-    pub fn forward(&self, grids: Tensor<4>) -> Tensor<1> {
-        let mut features = grids.unsqueeze_dim::<5>(1);
-        for (i, convolution) in self.convolutions.iter().enumerate() {
-            features = convolution.forward(features);
-            if let Some(norm) = self.normalisations.get(i) {
-                features = leaky_relu(normalise(norm, features), self.leak);
-            }
-        }
-        features.flatten::<1>(0, 4)
-    }
-
-    pub(crate) fn trace(&self, trace: &mut Trace) {
-        let grid = [&[1], trace.shape()].concat();
-        trace.reshape(&grid);
-        for (i, convolution) in self.convolutions.iter().enumerate() {
-            trace.conv3d(&format!("convolutions.{i}"), convolution);
-            if let Some(norm) = self.normalisations.get(i) {
-                trace.norm(&format!("normalisations.{i}"), norm, "leaky relu");
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::weights::trainable_parameters;
+    use burn::tensor::Tensor;
 
     #[test]
     fn the_reference_discriminator_has_the_golden_parameter_count() {

@@ -10,11 +10,12 @@ use burn::nn::BatchNorm;
 use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::Normalised;
+use crate::discriminator::Discriminator;
 use crate::gan::{check_cube_len, check_sizes};
 use crate::init::draw_weights;
 use crate::layers::{Layer, Trace};
 use crate::losses::kl_of_rows;
-use crate::pose_discriminator::{PoseDiscriminator, PoseDiscriminatorConfig};
+use crate::pose_discriminator::PoseDiscriminatorConfig;
 use crate::pose_encoder::{PoseEncoder, PoseEncoderConfig};
 use crate::pose_fusion::PoseFusion;
 use crate::pose_generator::{PoseGenerator, PoseGeneratorConfig};
@@ -71,7 +72,7 @@ pub struct PoseVaeGan {
     /// Code to grid.
     pub generator: PoseGenerator,
     /// Grid to whether it is a true one.
-    pub discriminator: PoseDiscriminator,
+    pub discriminator: Discriminator,
     /// How the codes of an object's views become one.
     #[module(skip)]
     pub combine: CombineViews,

@@ -172,11 +172,6 @@ impl Preparation {
         row: usize,
         view: usize,
     ) -> Result<Vec<f32>, Fault> {
-        let count = images.count(row);
-        if view >= count {
-            let message = format!("there is no view {view}, the sample has {count}");
-            return Err(Fault::new("view", message));
-        }
         let picture = picture::decode(images.bytes(row, view))
             .map_err(|e| Fault::new("picture", format!("view {view}: {e}")))?;
         Ok(picture::resize_rgb_f32(&picture, self.image_size as u32, self.background))

@@ -31,10 +31,11 @@ impl Kind for TrainKind {
          The model is the 3D-VAE-GAN of Wu et al. 2016 in the layers of public code: five \
          convolutions encode a picture, five transposed ones make a grid of the code, five judge \
          grids. With `num_views` above 1 it is the MV-3D-VAE-GAN: the views of all objects of a batch \
-         are encoded at once, normalised as one batch, and the codes of an object's views become one by \
-         `combine_type`; the divergence is averaged over views. Known defects are mended (profile `fixed`): pictures are channel-first in 0 to 1 over \
-         a stated background, losses are taken on logits and averaged over the batch, codes of \
-         pictures and of the prior pass the generator as one batch, encoder and generator take \
+         are encoded at once, normalised as one batch, and the codes of an object's views become one \
+         by `combine_type`; the divergence is averaged over views. Known defects are mended (profile \
+         `fixed`): pictures are channel-first in 0 to 1 over a stated background, losses are taken on \
+         logits and averaged over the batch, codes of pictures and of the prior pass the generator as \
+         one batch, encoder and generator take \
          gradients at the same weights. Optimiser: Adam with epsilon 1e-8. The defaults are a small \
          network that learns on a CPU in minutes; the sizes of the literature are named at each \
          parameter.\n\n\
