@@ -70,6 +70,12 @@ pub enum Command {
     Convert(ConvertArgs),
     /// Render views of a mesh, with their cameras
     Render(RenderArgs),
+    /// Make a shape of a picture, or of several, with a trained network
+    Reconstruct(ReconstructArgs),
+    /// Make shapes of random codes with a trained network
+    Sample(SampleArgs),
+    /// Make the shapes between two pictures, or between two random codes
+    Interpolate(InterpolateArgs),
     /// Print a JSON Schema for editors
     Schema(SchemaArgs),
     /// Print the completions of a shell
@@ -756,6 +762,114 @@ pub struct RenderArgs {
     /// Seed of everything random
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
+}
+
+/// Which trained network is used, and where.
+#[derive(Debug, Clone, Args)]
+pub struct TrainedArgs {
+    /// Run with a trained network: its id, its folder, or the folder of its checkpoints
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// The run's `train` stage, where it has several
+    #[arg(long, value_name = "ID")]
+    pub stage: Option<String>,
+    /// Checkpoint: best by validation, latest, or epoch:N
+    #[arg(long, value_name = "WHICH", default_value = "best")]
+    pub checkpoint: String,
+    /// Least probability of an occupied voxel [default: the one that validation chose]
+    #[arg(long, value_name = "P", value_parser = parse_threshold)]
+    pub threshold: Option<f64>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
+}
+
+/// Arguments of `reconstruct`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow reconstruct synthetic-vae-gan-20261126-101500 chair.png -o chair.obj
+  voxflow reconstruct path/to/run front.png left.png back.png -o chair.binvox --threshold 0.4
+  voxflow reconstruct path/to/run a.png b.png --poses poses.json -o chair.npy
+
+Poses are a JSON list with one entry a picture: the 3x4 or 4x4 matrix camera_from_world, row by row,
+OpenCV axes (x right, y down, z forward). `.npy` holds the probabilities themselves, x slowest.")]
+pub struct ReconstructArgs {
+    /// The network
+    #[command(flatten)]
+    pub trained: TrainedArgs,
+    /// Pictures of one object, PNG or JPEG
+    #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
+    pub images: Vec<PathBuf>,
+    /// Where the cameras of the pictures stood
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub poses: Option<PathBuf>,
+    /// File to write; its extension says what: binvox, npy, png, or a mesh (obj, off, ply, stl)
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+}
+
+/// Arguments of `sample`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow sample synthetic-gan-20261126-101500 -o shapes
+  voxflow sample path/to/run -n 64 --seed 7 --form binvox -o shapes --threshold 0.3")]
+pub struct SampleArgs {
+    /// The network
+    #[command(flatten)]
+    pub trained: TrainedArgs,
+    /// How many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 8)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: u32,
+    /// Seed of the codes
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// What each shape is written as: binvox, npy, png, or a mesh (obj, off, ply, stl)
+    #[arg(long, value_name = "FORM", default_value = "obj")]
+    pub form: String,
+    /// Folder for `0000.obj`, ...
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `interpolate`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow interpolate path/to/run chair.png sofa.png -o between --steps 9 --form png
+  voxflow interpolate path/to/run --seeds 1 2 -o between
+
+Codes are mixed evenly, from all of the first to all of the second.")]
+pub struct InterpolateArgs {
+    /// The network
+    #[command(flatten)]
+    pub trained: TrainedArgs,
+    /// Picture of one object, and of another
+    #[arg(value_names = ["FROM", "TO"], num_args = 2, value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "seeds", conflicts_with = "seeds")]
+    pub images: Vec<PathBuf>,
+    /// Seeds of two random codes instead
+    #[arg(long, value_names = ["S", "T"], num_args = 2)]
+    pub seeds: Vec<u64>,
+    /// Shapes to make, both ends included
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub steps: u32,
+    /// What each shape is written as: binvox, npy, png, or a mesh (obj, off, ply, stl)
+    #[arg(long, value_name = "FORM", default_value = "obj")]
+    pub form: String,
+    /// Folder for `0000.obj`, ...
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+}
+
+fn parse_threshold(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("must be above 0 and at most 1".to_owned()),
+    }
 }
 
 /// Which axis of a mesh points up.

@@ -23,11 +23,20 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
         Command::Operators(args) => commands::operators::operators(args),
         #[cfg(feature = "train")]
         Command::Models(args) => commands::models::models(args),
+        #[cfg(feature = "train")]
+        Command::Reconstruct(args) => commands::trained::reconstruct(args, global),
+        #[cfg(feature = "train")]
+        Command::Sample(args) => commands::trained::sample(args, global),
+        #[cfg(feature = "train")]
+        Command::Interpolate(args) => commands::trained::interpolate(args, global),
         #[cfg(not(feature = "train"))]
-        Command::Models(_) => {
+        Command::Models(_)
+        | Command::Reconstruct(_)
+        | Command::Sample(_)
+        | Command::Interpolate(_) => {
             let message = "not in this build, which was made without training";
             let hint = "build voxflow with its cargo feature `train` (on by default)";
-            return Err(Error::argument("models", message, hint));
+            return Err(Error::argument("COMMAND", message, hint));
         }
         Command::Datasets(args) => commands::datasets::datasets(args, global),
         Command::Inspect(args) => commands::inspect::inspect(args),

@@ -15,7 +15,11 @@ pub mod render;
 pub mod retry;
 pub mod run;
 pub mod schema;
+#[cfg(feature = "train")]
+mod shape_output;
 pub mod store;
+#[cfg(feature = "train")]
+pub mod trained;
 pub mod verify;
 pub mod watch;
 

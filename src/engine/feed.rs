@@ -11,8 +11,8 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 use timely::scheduling::SyncActivator;
 use timely::worker::Worker;
-use voxflow_contract::{Batch, Item, Refusals, Schedule, Task};
-use voxflow_sources::Dataset;
+use voxflow_contract::{Batch, Fault, Item, Refusal, Refusals, Schedule, Task};
+use voxflow_sources::{Dataset, DatasetError};
 
 use super::fault::EngineFault;
 use super::guard::guarded;
@@ -28,12 +28,15 @@ const SPARE_ITEMS: usize = 2;
 
 /// Hands out the items of a task, in order, to whichever worker asks.
 pub(crate) struct Feeder {
+    stage: String,
     task: Arc<dyn Task>,
     dataset: Arc<Dataset>,
     columns: Vec<String>,
     schedule: Schedule,
     budget: Arc<Budget>,
     state: Mutex<FeedState>,
+    /// Samples that could not be used, each once, however many epochs asked for it.
+    refused: Mutex<BTreeMap<String, Refusal>>,
     stopped: AtomicBool,
 }
 
@@ -47,6 +50,7 @@ struct FeedState {
 
 impl Feeder {
     pub(crate) fn new(
+        stage: &str,
         task: Arc<dyn Task>,
         dataset: Arc<Dataset>,
         schedule: Schedule,
@@ -62,12 +66,14 @@ impl Feeder {
             wakers: Vec::new(),
         };
         Self {
+            stage: stage.to_owned(),
             columns: task.columns(),
             task,
             dataset,
             schedule,
             budget: Budget::new(u64::MAX, Self::window(threads)),
             state: Mutex::new(state),
+            refused: Mutex::default(),
             stopped: AtomicBool::new(false),
         }
     }
@@ -146,21 +152,63 @@ impl Feeder {
         claim
     }
 
-    fn read(&self, stage: &str, item: &Item) -> Result<Batch, EngineFault> {
-        let task = |message| EngineFault::Task { stage: stage.to_owned(), message };
-        let rows = self.dataset.read(&item.rows, &self.columns);
-        let rows = rows.map_err(|e| EngineFault::dataset(stage, e))?;
+    /// Samples that could not be used so far, in order of their names.
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.values().cloned().collect()
+    }
+
+    fn refuse(&self, sample: &str, fault: &Fault) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.entry(sample.to_owned()).or_insert_with(|| Refusal {
+            stage: self.stage.clone(),
+            sample: sample.to_owned(),
+            code: fault.code.to_owned(),
+            message: fault.message.clone(),
+            path: None,
+            offset: fault.offset,
+            attempt: 1,
+            seconds: 0.0,
+        });
+    }
+
+    /// The rows of an item as the session takes them; those that cannot be used are refused.
+    fn read(&self, item: &Item) -> Result<Batch, EngineFault> {
+        let task = |message| EngineFault::Task { stage: self.stage.clone(), message };
+        let rows = self.rows(&item.rows)?;
         let mut refusals = Refusals::default();
         let prepared = guarded(|| self.task.prepare(item, &rows, &mut refusals))
             .map_err(|panic| task(format!("preparing a batch panicked: {panic}")))?
             .map_err(|fault| task(fault.message))?;
-        match refusals.into_rows().first() {
-            None => Ok(prepared),
-            Some((row, fault)) => {
-                let sample = rows.utf8("sample").map(|s| s.value(*row).to_owned());
-                Err(task(format!("sample `{}`: {}", sample.unwrap_or_default(), fault.message)))
+        let samples = rows.utf8("sample").map_err(|e| task(e.to_string()))?;
+        for (row, fault) in refusals.into_rows() {
+            self.refuse(samples.value(row), &fault);
+        }
+        Ok(prepared)
+    }
+
+    /// Rows of the data set. Where a file was damaged since it was opened, those that can still be
+    /// read; the others are refused.
+    fn rows(&self, wanted: &[usize]) -> Result<Batch, EngineFault> {
+        let fault = |e| EngineFault::dataset(&self.stage, e);
+        let damage = match self.dataset.read(wanted, &self.columns) {
+            Ok(rows) => return Ok(rows),
+            Err(error @ DatasetError::Format { .. }) => error,
+            Err(error) => return Err(fault(error)),
+        };
+        tracing::warn!("{}: {damage}", self.stage);
+        let mut whole = Vec::new();
+        for &row in wanted {
+            match self.dataset.read(&[row], &self.columns) {
+                Ok(_) => whole.push(row),
+                Err(error @ DatasetError::Format { .. }) => {
+                    let sample = &self.dataset.index().rows[row].sample;
+                    self.refuse(sample, &Fault::new("damaged", error.to_string()));
+                }
+                Err(error) => return Err(fault(error)),
             }
         }
+        self.dataset.read(&whole, &self.columns).map_err(fault)
     }
 }
 
@@ -243,7 +291,6 @@ fn feed_operator<'scope>(
     let (output, stream) = builder.new_output::<Packet>();
     let mut output = Port::from(output);
     let mut state = FeedOperator {
-        stage: stage.to_owned(),
         slot: Arc::clone(slot),
         feeder: None,
         shared: Arc::clone(shared),
@@ -267,7 +314,6 @@ fn feed_operator<'scope>(
 }
 
 struct FeedOperator {
-    stage: String,
     slot: FeederSlot,
     feeder: Option<Arc<Feeder>>,
     shared: Arc<Shared>,
@@ -319,9 +365,9 @@ impl FeedOperator {
 
     fn submit(&self, feeder: Arc<Feeder>, sequence: u64, item: Arc<Item>, permit: Permit) {
         let (inbox, wake) = (Arc::clone(&self.inbox), self.wake.clone());
-        let (shared, stage) = (Arc::clone(&self.shared), self.stage.clone());
+        let shared = Arc::clone(&self.shared);
         self.shared.pool.submit(0, move || {
-            match feeder.read(&stage, &item) {
+            match feeder.read(&item) {
                 Ok(batch) => inbox.put(Packet::rows(sequence, batch, Some(Arc::new(permit)))),
                 Err(fault) => shared.fail(fault),
             }
@@ -408,5 +454,86 @@ impl Order {
 impl Feeder {
     fn epoch_of(&self, sequence: u64) -> Option<u64> {
         self.lock().on_their_way.get(&sequence).map(|item| item.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use voxflow_contract::{
+        ContentHash, Purpose, Schema, Session, SetupFault, TaskContext, TaskError, Values, tables,
+    };
+    use voxflow_formats::parquet::{ParquetWriter, WriteOptions};
+
+    use super::*;
+
+    /// Refuses one sample, passes on the others.
+    struct Picky;
+
+    impl Task for Picky {
+        fn check(&self, _data: &Schema) -> Result<(), SetupFault> {
+            Ok(())
+        }
+
+        fn columns(&self) -> Vec<String> {
+            vec!["split".to_owned()]
+        }
+
+        fn prepare(&self, _: &Item, rows: &Batch, refusals: &mut Refusals) -> Result<Batch, Fault> {
+            let samples = rows.utf8("sample")?;
+            let is_bad = |row: &usize| samples.value(*row) == "b";
+            for row in (0..rows.rows()).filter(is_bad) {
+                refusals.refuse(row, Fault::new("picture", "it does not decode"));
+            }
+            let kept: Vec<usize> = (0..rows.rows()).filter(|row| !is_bad(row)).collect();
+            Ok(rows.gather(&kept))
+        }
+
+        fn open(&self, _: TaskContext) -> Result<(Schedule, Box<dyn Session>), TaskError> {
+            Err(SetupFault::new("only fed here").into())
+        }
+    }
+
+    fn write(path: &Path, samples: &[&str]) {
+        let schema = Schema::new("row", 1, tables::split().columns().to_vec());
+        let same = |text: &'static str| Values::utf8(samples.iter().map(|_| text));
+        let content = Values::fixed_binary(ContentHash::LEN, samples.iter().map(|_| [7; 32]));
+        let values = vec![Values::utf8(samples), same("box"), content, same("train")];
+        let batch = Batch::new(schema.clone(), values).expect("a batch");
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        let file = std::fs::File::create(path).expect("a file");
+        let options = WriteOptions::default();
+        let mut writer = ParquetWriter::new(file, &schema, options).expect("a writer");
+        writer.write(&batch).expect("written");
+        writer.finish().expect("finished");
+    }
+
+    #[test]
+    fn what_a_task_cannot_use_is_refused_once_and_the_rest_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = ["train/part-00000.parquet", "train/part-00001.parquet"];
+        let files = files.map(|name| folder.path().join(name));
+        write(&files[0], &["a", "b"]);
+        write(&files[1], &["c", "d"]);
+        let dataset = Dataset::open(folder.path()).expect("a data set").with_cache_bytes(0);
+        let schedule = Schedule { epochs: 0..1, plan: Arc::new(|_| Vec::new()) };
+        let feeder = Feeder::new("train", Arc::new(Picky), Arc::new(dataset), schedule, 1);
+        let item = Item { epoch: 0, sequence: 0, purpose: Purpose::Train, rows: vec![3, 1, 0] };
+        let fed = || {
+            let batch = feeder.read(&item).expect("fed");
+            let samples = batch.utf8("sample").expect("samples");
+            (0..batch.rows()).map(|row| samples.value(row).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!((fed(), fed()), (vec!["d".into(), "a".into()], vec!["d".into(), "a".into()]));
+        // A bit flips while the data set is read: its samples are refused, none is passed on changed.
+        let mut bytes = std::fs::read(&files[1]).expect("bytes");
+        bytes[20] ^= 4;
+        std::fs::write(&files[1], bytes).expect("written");
+        assert_eq!(fed(), ["a"]);
+        let refusals = feeder.refusals();
+        let told: Vec<_> = refusals.iter().map(|r| (r.sample.as_str(), r.code.as_str())).collect();
+        assert_eq!(told, [("b", "picture"), ("d", "damaged")]);
+        assert!(refusals[1].message.contains("part-00001.parquet"), "{:?}", refusals[1]);
     }
 }

@@ -400,7 +400,8 @@ impl Process {
             if !shared.is_ending() {
                 match self.start_task(opened, task) {
                     Ok((opened_trainer, thread)) => {
-                        (trainer, training) = (Some(opened_trainer), Some(thread));
+                        let feeder = Arc::clone(&opened_trainer.feeder);
+                        (trainer, training) = (Some(opened_trainer), Some((thread, feeder)));
                     }
                     Err(fault) => shared.fail(fault),
                 }
@@ -411,26 +412,28 @@ impl Process {
         }
         feed::build(worker, id, slot, trainer, shared);
         drive(worker, shared);
-        let Some(training) = training else { return };
+        let Some((training, feeder)) = training else { return };
         match training.join() {
-            Some(outcome) => self.task_done(task, outcome, begun.elapsed()),
+            Some(outcome) => self.task_done(task, outcome, &feeder.refusals(), begun.elapsed()),
             None if shared.is_aborted() => {}
             None => shared.fail(EngineFault::TaskStopped { stage: id.clone() }),
         }
     }
 
-    fn task_done(&self, task: usize, outcome: Outcome, elapsed: Duration) {
+    fn task_done(&self, task: usize, outcome: Outcome, refusals: &[Refusal], elapsed: Duration) {
         let stage = self.graph.nodes[task].id.clone();
         let mut report = self.report();
         let samples: u64 = report.committed.values().flat_map(|c| c.splits.values()).sum();
         if let Some(count) = report.stages.get_mut(task) {
             *count = StageCount {
                 rows_in: samples,
-                rows_out: samples,
+                rows_out: samples.saturating_sub(refusals.len() as u64),
+                refused: refusals.len() as u64,
                 nanos: nanos(elapsed),
                 ..StageCount::default()
             };
         }
+        report.refusals.extend_from_slice(refusals);
         report.tasks.push(TaskReport { stage, outcome });
     }
 

@@ -93,7 +93,8 @@ pub(crate) fn start(
         .recv()
         .map_err(|_| EngineFault::Bug("the task's thread ended before it began".to_owned()))?
         .map_err(|error| EngineFault::task(&start.stage, error))?;
-    let feeder = Arc::new(Feeder::new(start.task, start.dataset, schedule, start.threads));
+    let Start { stage, task, dataset, threads, .. } = start;
+    let feeder = Arc::new(Feeder::new(&stage, task, dataset, schedule, threads));
     *feeder_slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&feeder));
     Ok((Trainer { feeder, sender }, Training { thread }))
 }

@@ -9,6 +9,7 @@ pub mod fit;
 pub mod graph;
 pub mod parse;
 pub mod plan;
+pub mod profile;
 pub mod schema;
 pub mod settings;
 pub mod template;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::diagnostics::{Diagnostic, Source};
 use super::document::{Field, Node, Tree};
+use super::profile::ProfileSpec;
 
 /// A pipeline as it stands in its file: nothing looked up, nothing replaced.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Spec {
     pub dataset: Option<Node>,
     /// Parameters.
     pub parameters: Vec<ParameterSpec>,
+    /// Sets of values that can be chosen.
+    pub profiles: Vec<ProfileSpec>,
     /// Stages.
     pub stages: Vec<StageSpec>,
 }
@@ -66,8 +69,12 @@ pub fn spec(fields: Vec<Field>, source: &Source<'_>) -> (Spec, Vec<Diagnostic>) 
                 reader.header(field, &mut spec);
             }
             "parameters" => spec.parameters = reader.parameters(field),
+            "profile" => spec.profiles = reader.profiles(field),
             "stage" => spec.stages = reader.stages(field),
-            _ => reader.unknown(&field, "a pipeline", &["pipeline", "parameters", "stage"]),
+            _ => {
+                let known = ["pipeline", "parameters", "profile", "stage"];
+                reader.unknown(&field, "a pipeline", &known);
+            }
         }
     }
     if !has_pipeline {
@@ -114,6 +121,19 @@ impl Reader<'_> {
     fn parameters(&mut self, field: Field) -> Vec<ParameterSpec> {
         let fields = self.table(field).unwrap_or_default();
         fields.into_iter().filter_map(|field| self.parameter(field)).collect()
+    }
+
+    fn profiles(&mut self, field: Field) -> Vec<ProfileSpec> {
+        let fields = self.table(field).unwrap_or_default();
+        let mut profiles = Vec::new();
+        for field in fields {
+            let (name, span) = (field.key.clone(), field.key_span.clone());
+            match ProfileSpec::read(field) {
+                Some(profile) => profiles.push(profile),
+                None => self.error(span, &format!("write `[profile.{name}]` and its values below")),
+            }
+        }
+        profiles
     }
 
     fn parameter(&mut self, field: Field) -> Option<ParameterSpec> {

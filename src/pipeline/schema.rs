@@ -25,6 +25,12 @@ pub fn pipeline() -> Value {
                 "description": "Values that `--set name=value` changes; \"${name}\" refers to one.",
                 "additionalProperties": {"anyOf": [parameter(), {"not": {"type": "object"}}]},
             },
+            "profile": {
+                "type": "object",
+                "description": "Sets of values that `--set profile=NAME` gives to parameters, and under \
+                                a stage's id to that stage.",
+                "additionalProperties": {"type": "object"},
+            },
             "stage": {"type": "array", "minItems": 1, "items": {"oneOf": stages}},
         },
         "$defs": definitions,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::diagnostics::{Diagnostic, Source};
 use super::document::{Node, Tree, parse_value};
 use super::parse::{ParameterSpec, Spec, StageSpec};
+use super::profile::{self, ProfileSpec};
 use super::template::{self, Fault};
 
 /// What the command line says about a pipeline.
@@ -58,7 +59,13 @@ impl Scope {
     ) -> Self {
         let mut given = BTreeMap::new();
         let mut overrides = Vec::new();
-        for assignment in set {
+        profile::check(spec, source, diagnostics);
+        match profile::chosen(spec, set) {
+            Ok(chosen) => of_profile(chosen, &mut given, &mut overrides),
+            Err(diagnostic) => diagnostics.push(*diagnostic),
+        }
+        // What is set one by one goes over what a profile says.
+        for assignment in set.iter().filter(|text| profile::choice(spec, text).is_none()) {
             match read_assignment(spec, assignment) {
                 Ok(Target::Parameter(name, value)) => drop(given.insert(name, value)),
                 Ok(Target::Stage(setting)) => overrides.push(setting),
@@ -183,6 +190,25 @@ impl Scope {
     }
 }
 
+/// The values of a profile, as if they had been set one by one.
+fn of_profile(
+    chosen: Option<&ProfileSpec>,
+    given: &mut BTreeMap<String, Value>,
+    overrides: &mut Vec<Override>,
+) {
+    let Some(profile) = chosen else { return };
+    for entry in &profile.values {
+        let (key, value) = (entry.key.clone(), entry.value.clone());
+        match &entry.stage {
+            None => drop(given.insert(key, value)),
+            Some(stage) => {
+                let assignment = format!("{}={} ({stage}.{key})", profile::KEY, profile.name);
+                overrides.push(Override { stage: stage.clone(), key, value, assignment });
+            }
+        }
+    }
+}
+
 enum Target {
     Parameter(String, Value),
     Stage(Override),
@@ -196,9 +222,12 @@ fn read_assignment(spec: &Spec, assignment: &str) -> Result<Target, Box<Diagnost
     };
     let (name, value) = (name.trim(), parse_value(value).to_json());
     let Some((stage, key)) = name.split_once('.') else {
-        let known: Vec<_> = spec.parameters.iter().map(|p| p.name.as_str()).collect();
+        let mut known: Vec<_> = spec.parameters.iter().map(|p| p.name.as_str()).collect();
         if known.contains(&name) {
             return Ok(Target::Parameter(name.to_owned(), value));
+        }
+        if !spec.profiles.is_empty() {
+            known.push(profile::KEY);
         }
         let message = format!("the pipeline has no parameter `{name}`");
         return Err(Box::new(wrong(message).suggest(name, known)));
@@ -262,7 +291,11 @@ mod tests {
                         [[stage]]\nuse = \"meshes\"\nroot = \"${root}/a\"\nsize = \"${size}\"\n";
 
     fn resolve(set: &[&str]) -> (Resolved, Vec<Diagnostic>) {
-        let source = Source::new(Path::new("x.toml"), TEXT);
+        resolve_text(TEXT, set)
+    }
+
+    fn resolve_text(text: &str, set: &[&str]) -> (Resolved, Vec<Diagnostic>) {
+        let source = Source::new(Path::new("x.toml"), text);
         let (spec, _) = parse::spec(document::parse(&source).0, &source);
         let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
         let mut diagnostics = Vec::new();
@@ -311,5 +344,33 @@ mod tests {
             "`use` of a stage cannot be set from outside",
         ];
         assert_eq!(messages, expected);
+    }
+
+    #[test]
+    fn a_profile_sets_parameters_and_stages_and_single_settings_go_over_it() {
+        let text = format!("{TEXT}[profile.big]\nsize = 64\nmeshes.depth = 3\nmeshes.new = 1\n");
+        let (resolved, diagnostics) = resolve_text(&text, &["root=/a", "profile=big"]);
+        assert_eq!(diagnostics, []);
+        let expected = json!({"root": "/a/a", "size": 64, "depth": 3, "new": 1});
+        assert_eq!(Value::Object(resolved.values), expected);
+        let set = ["root=/a", "meshes.new=2", "profile=big", "size=9"];
+        let (resolved, _) = resolve_text(&text, &set);
+        let expected = json!({"root": "/a/a", "size": 9, "depth": 3, "new": 2});
+        assert_eq!(Value::Object(resolved.values), expected);
+    }
+
+    #[test]
+    fn a_profile_of_nothing_is_told() {
+        let text = format!("{TEXT}[profile.big]\nsizes = 64\nmash.depth = 3\n");
+        let (_, diagnostics) = resolve_text(&text, &["root=/a", "profile=bog"]);
+        let messages: Vec<_> = diagnostics.iter().map(|d| d.message.as_str()).collect();
+        let expected = [
+            "the pipeline has no parameter `sizes`",
+            "the pipeline has no stage `mash`",
+            "the pipeline has no profile `bog`",
+        ];
+        assert_eq!(messages, expected);
+        let (_, diagnostics) = resolve(&["root=/a", "profile=big"]);
+        assert_eq!(diagnostics[0].message, "the pipeline has no profiles");
     }
 }

@@ -25,11 +25,13 @@ use = \"train\"
 from = \"dataset\"
 cube_len = 16
 image_size = 16
+batch_size = 16
+recon_loss = \"bce\"
 z_size = 8
 encoder_channels = [4, 4, 8, 8, 8]
 generator_channels = 4
 discriminator_channels = 2
-epochs = 2
+n_epochs = 2
 keep_checkpoints = 1
 device = \"cpu\"
 ";

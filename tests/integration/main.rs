@@ -9,3 +9,5 @@ mod manual;
 mod pipelines;
 mod program;
 mod runs;
+#[cfg(feature = "train")]
+mod trained;

@@ -75,6 +75,9 @@ fn every_command_has_help_with_examples() {
         "inspect",
         "convert",
         "render",
+        "reconstruct",
+        "sample",
+        "interpolate",
         "schema",
     ] {
         let help = sandbox.succeed(&[command, "--help"]);

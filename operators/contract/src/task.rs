@@ -131,7 +131,7 @@ pub trait Task: Send + Sync {
     fn columns(&self) -> Vec<String>;
 
     /// Turns rows of the data set into what a session steps on: decodes, resizes, augments. Pure; runs
-    /// on any worker. A refused row is an error of the run: the data set was checked when it was made.
+    /// on any worker. A refused row is left out, counted and named; the session is given the others.
     ///
     /// # Errors
     /// When the rows cannot be used.

@@ -133,36 +133,70 @@ pub fn encode_png_u16(width: u32, height: u32, samples: &[u16]) -> Result<Vec<u8
     write_png(&bytes, width, height, ExtendedColorType::L16)
 }
 
-/// The picture as numbers of shape `[3, size, size]`, 0 to 1, red plane first.
+/// The picture as numbers of shape `[3, height, width]`, 0 to 1, red plane first.
 ///
-/// Alpha is laid over `background`, grey fills three planes. A picture of another size is stretched
-/// to the square with a triangle filter that averages when it shrinks. Samples are used as they
-/// are stored, without gamma.
+/// The whole picture is there, as large as fits and undistorted; what is left on two sides is
+/// `background`, and so is what alpha lets through. Grey fills three planes. A triangle filter
+/// averages when the picture shrinks. Samples are used as they are stored, without gamma.
 ///
 /// # Panics
 /// When the picture does not hold as many samples as its sides and channels say.
 ///
 /// ```
-/// use voxflow_formats::picture::{Picture, resize_rgb_f32};
+/// use voxflow_formats::picture::{Picture, fit_rgb_f32};
 ///
 /// let grey = Picture { width: 2, height: 2, channels: 1, data: vec![0, 255, 255, 0] };
-/// assert_eq!(resize_rgb_f32(&grey, 1, [0, 0, 0]), [0.5, 0.5, 0.5]);
+/// assert_eq!(fit_rgb_f32(&grey, [1, 1], [0, 0, 0]), [0.5, 0.5, 0.5]);
+/// assert_eq!(fit_rgb_f32(&grey, [3, 1], [0, 0, 0])[..3], [0.0, 0.5, 0.0]);
 /// ```
-pub fn resize_rgb_f32(picture: &Picture, size: u32, background: [u8; 3]) -> Vec<f32> {
+pub fn fit_rgb_f32(picture: &Picture, [width, height]: [u32; 2], background: [u8; 3]) -> Vec<f32> {
+    let (from_width, from_height) = (u64::from(picture.width), u64::from(picture.height));
+    // Rounded to whole pixels, and never to none.
+    let scaled = |side: u32, from: u64, to: u64| {
+        ((u64::from(side) * to + from / 2) / from.max(1)).max(1) as u32
+    };
+    let is_wider = from_width * u64::from(height) >= from_height * u64::from(width);
+    let inner = match is_wider {
+        true => [width, scaled(width, from_width, from_height).min(height)],
+        false => [scaled(height, from_height, from_width).min(width), height],
+    };
+    let fitted = stretch_rgb_f32(picture, inner, background);
+    if inner == [width, height] {
+        return fitted;
+    }
+    let [inner_width, inner_height] = inner.map(|side| side as usize);
+    let (width, height) = (width as usize, height as usize);
+    let (left, top) = ((width - inner_width) / 2, (height - inner_height) / 2);
+    let planes = background.iter().flat_map(|c| std::iter::repeat_n(unit(*c), width * height));
+    let mut padded: Vec<f32> = planes.collect();
+    for (i, row) in fitted.chunks_exact(inner_width).enumerate() {
+        let (plane, y) = (i / inner_height, i % inner_height + top);
+        let start = plane * width * height + y * width + left;
+        padded[start..start + inner_width].copy_from_slice(row);
+    }
+    padded
+}
+
+/// The picture stretched to `[3, height, width]`.
+fn stretch_rgb_f32(
+    picture: &Picture,
+    [to_width, to_height]: [u32; 2],
+    background: [u8; 3],
+) -> Vec<f32> {
     let (width, height) = (picture.width as usize, picture.height as usize);
     let samples = width * height * usize::from(picture.channels);
     assert_eq!(samples, picture.data.len(), "a picture has another number of samples");
-    let plane = size as usize * size as usize;
+    let plane = to_width as usize * to_height as usize;
     if samples == 0 {
         return background.iter().flat_map(|c| std::iter::repeat_n(unit(*c), plane)).collect();
     }
     let mut planes = vec![0.0; 3 * width * height];
     split_planes(picture, background, &mut planes);
-    if (picture.width, picture.height) == (size, size) {
+    if (picture.width, picture.height) == (to_width, to_height) {
         return planes;
     }
-    let narrow = resize_rows(&planes, width, &taps(width, size as usize));
-    resize_columns(&narrow, height, size as usize, &taps(height, size as usize))
+    let narrow = resize_rows(&planes, width, &taps(width, to_width as usize));
+    resize_columns(&narrow, height, to_width as usize, &taps(height, to_height as usize))
 }
 
 fn format_of(bytes: &[u8]) -> Result<ImageFormat, FormatError> {
@@ -495,21 +529,37 @@ mod tests {
     #[test]
     fn same_size_is_only_split() {
         let picture = Picture { width: 1, height: 1, channels: 3, data: vec![255, 51, 0] };
-        assert_eq!(resize_rgb_f32(&picture, 1, [9; 3]), [1.0, 0.2, 0.0]);
+        assert_eq!(fit_rgb_f32(&picture, [1, 1], [9; 3]), [1.0, 0.2, 0.0]);
         let clear = Picture { width: 1, height: 1, channels: 4, data: vec![255, 255, 255, 0] };
-        assert_eq!(resize_rgb_f32(&clear, 1, [0, 51, 255]), [0.0, 0.2, 1.0]);
+        assert_eq!(fit_rgb_f32(&clear, [1, 1], [0, 51, 255]), [0.0, 0.2, 1.0]);
         let nothing = Picture { width: 0, height: 4, channels: 4, data: vec![] };
-        assert_eq!(resize_rgb_f32(&nothing, 1, [0, 51, 255]), [0.0, 0.2, 1.0]);
-        assert!(resize_rgb_f32(&picture, 0, [0; 3]).is_empty());
+        assert_eq!(fit_rgb_f32(&nothing, [1, 1], [0, 51, 255]), [0.0, 0.2, 1.0]);
+        assert!(fit_rgb_f32(&picture, [0, 0], [0; 3]).is_empty());
     }
 
     #[test]
     fn a_flat_picture_stays_flat_at_every_size() {
         let flat = Picture { width: 7, height: 5, channels: 1, data: vec![51; 35] };
         for size in [1, 2, 3, 5, 7, 8, 31] {
-            let numbers = resize_rgb_f32(&flat, size, [0; 3]);
+            let numbers = stretch_rgb_f32(&flat, [size; 2], [0; 3]);
             assert_eq!(numbers.len(), 3 * (size * size) as usize);
             assert!(numbers.iter().all(|number| (number - 0.2).abs() < 1e-6), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_picture_keeps_its_proportions_and_is_centred() {
+        let white = Picture { width: 4, height: 2, channels: 1, data: vec![255; 8] };
+        let rows = fit_rgb_f32(&white, [4, 4], [0; 3]);
+        let expected: Vec<f32> = [0.0, 1.0, 1.0, 0.0].into_iter().flat_map(|v| [v; 4]).collect();
+        assert_eq!(rows[..16], expected);
+        assert_eq!(rows[32..], expected);
+        let columns = fit_rgb_f32(&white, [2, 5], [255, 0, 0]);
+        assert_eq!(columns.len(), 30);
+        assert_eq!(columns[10..20], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        for sides in [[1, 7], [7, 1], [3, 300]] {
+            let thin = Picture { width: 300, height: 3, channels: 1, data: vec![9; 900] };
+            assert_eq!(fit_rgb_f32(&thin, sides, [0; 3]).len(), 3 * (sides[0] * sides[1]) as usize);
         }
     }
 
@@ -539,7 +589,7 @@ mod tests {
     fn resizing_matches_the_definition() {
         for (width, height, size) in [(9, 6, 4), (4, 11, 6), (3, 3, 8), (20, 20, 7)] {
             let picture = gradient(width, height, 3);
-            let numbers = resize_rgb_f32(&picture, size, [0; 3]);
+            let numbers = stretch_rgb_f32(&picture, [size; 2], [0; 3]);
             for (i, number) in numbers.iter().enumerate() {
                 let (channel, pixel) = (i as u32 / (size * size), i as u32 % (size * size));
                 let (x, y) = (pixel % size, pixel / size);

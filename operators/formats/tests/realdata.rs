@@ -346,7 +346,7 @@ fn a_real_jpeg() {
     let picture = picture::decode(&bytes(&folder, "obj/fuze uv.jpg")).expect("a JPEG");
     assert_eq!(picture.channels, 3);
     assert_eq!(picture.data.len(), (picture.width * picture.height * 3) as usize);
-    let small = picture::resize_rgb_f32(&picture, 64, [255; 3]);
+    let small = picture::fit_rgb_f32(&picture, [64, 64], [255; 3]);
     assert!(small.iter().all(|x| (0.0..=1.0001).contains(x)));
 }
 

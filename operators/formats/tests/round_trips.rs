@@ -235,7 +235,7 @@ proptest! {
 
     #[test]
     fn resized_pictures_stay_between_0_and_1(picture in picture(), size in 0_u32..30) {
-        let numbers = picture::resize_rgb_f32(&picture, size, [255, 0, 77]);
+        let numbers = picture::fit_rgb_f32(&picture, [size; 2], [255, 0, 77]);
         prop_assert_eq!(numbers.len(), 3 * (size * size) as usize);
         prop_assert!(numbers.iter().all(|x| (-1e-5..=1.0 + 1e-5).contains(x)));
     }

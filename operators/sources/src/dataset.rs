@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use voxflow_contract::{Batch, BatchError, DataIndex, IndexedRow, Schema, tables};
 use voxflow_formats::FormatError;
-use voxflow_formats::parquet::{ParquetFooter, ParquetReader};
+use voxflow_formats::parquet::{
+    BlockHashes, CheckedSource, HashingWriter, ParquetFooter, ParquetReader,
+};
 
 /// Folders of a data set, in the order their rows are numbered.
 const SPLITS: [&str; 4] = ["train", "val", "test", "all"];
@@ -65,7 +67,8 @@ pub enum DatasetError {
 /// A committed data set as a source of rows that are addressed by their number in its index.
 ///
 /// Reads whole row groups and keeps the last used ones decoded, within a bound of bytes. Any number
-/// of threads may read at once; files are opened for each read and never held.
+/// of threads may read at once; files are opened for each read and never held. Every byte is compared
+/// with what was there when the data set was opened: one that changed since is an error, not a row.
 pub struct Dataset {
     index: Arc<DataIndex>,
     files: Vec<DataFile>,
@@ -77,6 +80,8 @@ pub struct Dataset {
 struct DataFile {
     path: PathBuf,
     footer: ParquetFooter,
+    /// Of the bytes there were when the data set was opened.
+    hashes: BlockHashes,
 }
 
 impl Dataset {
@@ -166,8 +171,9 @@ impl Dataset {
             return Ok(batch);
         }
         let (file, row_group) = self.places[group];
-        let DataFile { path, footer } = &self.files[file];
+        let DataFile { path, footer, hashes } = &self.files[file];
         let source = File::open(path).map_err(|e| io_error(path, e))?;
+        let source = CheckedSource::new(source, hashes.clone());
         let batch = ParquetReader::with_footer(source, footer.clone())
             .read_row_group(row_group, Some(names))
             .map_err(|e| format_error(path, e))?
@@ -193,7 +199,7 @@ struct Opening {
 
 impl Opening {
     fn add(&mut self, split: &str, path: PathBuf) -> Result<(), DatasetError> {
-        self.hash(split, &path)?;
+        let hashes = self.hash(split, &path)?;
         let file = File::open(&path).map_err(|e| io_error(&path, e))?;
         let reader = ParquetReader::new(file).map_err(|e| format_error(&path, e))?;
         self.check_columns(reader.schema(), &path)?;
@@ -205,18 +211,20 @@ impl Opening {
                 self.places.push((self.files.len(), row_group));
             }
         }
-        self.files.push(DataFile { footer: reader.footer().clone(), path });
+        self.files.push(DataFile { footer: reader.footer().clone(), path, hashes });
         Ok(())
     }
 
-    /// Names count relative to the data set, so that it may move.
-    fn hash(&mut self, split: &str, path: &Path) -> Result<(), DatasetError> {
+    /// Reads a file once, for the digest and for its blocks. Names count relative to the data set, so
+    /// that it may move.
+    fn hash(&mut self, split: &str, path: &Path) -> Result<BlockHashes, DatasetError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let mut file = blake3::Hasher::new();
-        let opened = File::open(path).and_then(|source| file.update_reader(source).map(|_| ()));
-        opened.map_err(|e| io_error(path, e))?;
+        let mut both = HashingWriter::new(blake3::Hasher::new());
+        let copied = File::open(path).and_then(|mut source| io::copy(&mut source, &mut both));
+        copied.map_err(|e| io_error(path, e))?;
+        let (file, hashes) = both.finish();
         self.digest.update(format!("{split}/{name}\n{}\n", file.finalize().to_hex()).as_bytes());
-        Ok(())
+        Ok(hashes)
     }
 
     fn check_columns(&self, schema: &Schema, path: &Path) -> Result<(), DatasetError> {

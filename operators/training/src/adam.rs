@@ -1,11 +1,13 @@
-//! Adam (Kingma and Ba 2015) with its state in the open, so that a checkpoint can hold it by name.
+//! Adam (Kingma and Ba 2015) with its state in the open, so that a checkpoint can hold it by name;
+//! with weight decay beside the gradient (AdamW, Loshchilov and Hutter 2019) and a bound on the
+//! gradient's norm.
 //!
 //! burn's own optimiser gives its state only as an archive whose loader asks for the machine's
 //! default device; a run that was put on the CPU would wake a GPU. The arithmetic is the same.
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -16,6 +18,10 @@ pub(crate) const EPSILON: f64 = 1e-8;
 pub(crate) struct Adam {
     rate: f64,
     betas: [f64; 2],
+    /// Share of each weight that a step takes off it, times the learning rate.
+    weight_decay: f64,
+    /// Largest norm of a gradient, beyond which it is scaled down; 0 for none.
+    clip_norm: f64,
     /// Steps taken so far.
     steps: u64,
     /// First and second moment of each parameter, flat, by dotted path.
@@ -25,7 +31,14 @@ pub(crate) struct Adam {
 impl Adam {
     /// An optimiser that has not stepped.
     pub(crate) fn new(rate: f64, betas: [f64; 2]) -> Self {
-        Self { rate, betas, steps: 0, moments: BTreeMap::new() }
+        let moments = BTreeMap::new();
+        Self { rate, betas, weight_decay: 0.0, clip_norm: 0.0, steps: 0, moments }
+    }
+
+    /// The same with weight decay and a bound on the norm of the gradient, each none where 0.
+    #[must_use]
+    pub(crate) fn with(self, weight_decay: f64, clip_norm: f64) -> Self {
+        Self { weight_decay, clip_norm, ..self }
     }
 
     /// Moves the parameters of `module` that have a gradient in `gradients`, at `share` of the
@@ -38,7 +51,9 @@ impl Adam {
     ) -> M {
         self.steps += 1;
         let rate = self.rate * share;
-        module.map(&mut Step { adam: self, gradients, rate, path: Vec::new() })
+        let scale = (self.clip_norm > 0.0).then(|| clipping(&module, &gradients, self.clip_norm));
+        let scale = scale.flatten();
+        module.map(&mut Step { adam: self, gradients, rate, scale, path: Vec::new() })
     }
 
     /// Steps taken so far.
@@ -93,10 +108,36 @@ impl Adam {
     }
 }
 
+/// What all gradients are multiplied by, `[1]`, so that their norm together is at most `most`.
+fn clipping<M: Module>(module: &M, gradients: &GradientsParams, most: f64) -> Option<Tensor<1>> {
+    let mut norm = SquaredNorm { gradients, sum: None };
+    module.visit(&mut norm);
+    // As in PyTorch: a millionth keeps a norm of 0 from dividing.
+    norm.sum.map(|sum| ((sum.sqrt() + 1e-6).recip() * most).clamp_max(1.0))
+}
+
+struct SquaredNorm<'a> {
+    gradients: &'a GradientsParams,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for SquaredNorm<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let own = gradient.square().sum();
+            self.sum = Some(match self.sum.take() {
+                Some(sum) => sum + own,
+                None => own,
+            });
+        }
+    }
+}
+
 struct Step<'a> {
     adam: &'a mut Adam,
     gradients: GradientsParams,
     rate: f64,
+    scale: Option<Tensor<1>>,
     path: Vec<String>,
 }
 
@@ -114,7 +155,15 @@ impl ModuleMapper for Step<'_> {
         let (id, tensor, mapper) = param.consume();
         let tensor = tensor.inner();
         let (sizes, count) = (tensor.dims(), tensor.shape().num_elements());
-        let change = self.adam.change(self.path.join("."), gradient.reshape([count]), self.rate);
+        let mut gradient = gradient.reshape([count]);
+        if let Some(scale) = &self.scale {
+            gradient = gradient * scale.clone();
+        }
+        let mut change = self.adam.change(self.path.join("."), gradient, self.rate);
+        if self.adam.weight_decay > 0.0 {
+            let decay = self.rate * self.adam.weight_decay;
+            change = change + tensor.clone().reshape([count]) * decay;
+        }
         let moved = Tensor::from_inner(tensor - change.reshape(sizes)).require_grad();
         Param::from_mapped_value(id, moved, mapper)
     }
@@ -124,7 +173,7 @@ impl ModuleMapper for Step<'_> {
 mod tests {
     use super::*;
     use burn::nn::{Linear, LinearConfig};
-    use burn::optim::AdamConfig;
+    use burn::optim::{AdamConfig, AdamWConfig};
     use voxflow_models::named_weights;
 
     fn gradients(linear: &Linear, device: &Device) -> GradientsParams {
@@ -155,6 +204,43 @@ mod tests {
         for (a, b) in numbers(&ours).into_iter().zip(numbers(&theirs)) {
             assert!((a - b).abs() < 1e-5, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn weights_decay_beside_the_gradient() {
+        let device = Device::flex().autodiff();
+        let mut ours = LinearConfig::new(3, 2).init(&device);
+        let mut theirs = ours.clone();
+        let mut adam = Adam::new(1e-2, [0.9, 0.98]).with(0.2, 0.0);
+        let config = AdamWConfig::new().with_beta_1(0.9).with_beta_2(0.98).with_epsilon(1e-8);
+        let mut optimizer = config.with_weight_decay(0.2).init();
+        for _ in 0..5 {
+            let (a, b) = (gradients(&ours, &device), gradients(&theirs, &device));
+            ours = adam.step(ours, a, 1.0);
+            theirs = optimizer.step(1e-2, theirs, b);
+        }
+        for (a, b) in numbers(&ours).into_iter().zip(numbers(&theirs)) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_long_gradient_is_cut_to_the_norm() {
+        let device = Device::flex().autodiff();
+        let linear = LinearConfig::new(3, 2).init(&device);
+        let found = gradients(&linear, &device);
+        let scale = |most| {
+            let scale = clipping(&linear, &found, most).expect("a gradient");
+            scale.into_scalar::<f32>()
+        };
+        let squares = |g: Vec<f32>| g.iter().map(|x| x * x).sum::<f32>();
+        let weight = found.get::<2>(linear.weight.id).expect("a gradient").into_data();
+        let bias = linear.bias.as_ref().expect("a bias").id;
+        let bias = found.get::<1>(bias).expect("a gradient").into_data();
+        let parts = [weight, bias].map(|d| squares(d.try_into_vec::<f32>().expect("floats")));
+        let norm = parts.iter().sum::<f32>().sqrt();
+        assert!((scale(f64::from(norm) / 2.0) - 0.5).abs() < 1e-4);
+        assert_eq!(scale(f64::from(norm) * 2.0), 1.0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Checkpoints: one folder an epoch, complete or not there, every file hashed.
 //!
 //! `epoch-0003/` is the state after three epochs: `weights.safetensors`, `optimizers.safetensors`
-//! and `manifest.json`. It is written beside as `.epoch-0003.part`, synced and renamed, so that a
+//! and `manifest.json`, and `average.safetensors` where an average of the weights is kept. It is written beside as `.epoch-0003.part`, synced and renamed, so that a
 //! folder of that name is always whole; the hashes in the manifest tell later damage.
 
 use std::collections::BTreeMap;
@@ -11,26 +11,28 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voxflow_contract::{MachineFault, SetupFault};
-use voxflow_models::MultiViewVaeGanConfig;
+use voxflow_models::NetworkConfig;
+
+use crate::network::Part;
 
 /// Version of the layout of a checkpoint's folder and manifest.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 const MANIFEST: &str = "manifest.json";
 const WEIGHTS: &str = "weights.safetensors";
 const OPTIMIZERS: &str = "optimizers.safetensors";
-
-/// The networks whose optimiser states a checkpoint holds, in that order everywhere.
-pub(crate) const NETWORKS: [&str; 3] = ["encoder", "generator", "discriminator"];
+const AVERAGE: &str = "average.safetensors";
 
 /// Validation figures of an epoch.
 ///
 /// Figures are 32-bit: those survive JSON bit by bit, which the last bit of 64 does not always.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
-    /// Mean intersection over union over samples, at the best of the thresholds.
+    /// Mean intersection over union over samples, at the best of the thresholds. For a network that
+    /// does not see: of each sample and the nearest of what the network imagines.
     pub iou: f32,
     /// That threshold.
     pub threshold: f64,
@@ -74,8 +76,10 @@ pub struct Manifest {
     pub device: String,
     /// Digest of the data set.
     pub dataset: String,
-    /// Steps of the optimisers of encoder, generator and discriminator.
-    pub optimizer_steps: [u64; 3],
+    /// Steps of the optimiser of each part of the network.
+    pub optimizer_steps: BTreeMap<Part, u64>,
+    /// How often training was rolled back, each time to halved learning rates.
+    pub roll_backs: u64,
     /// All epochs so far.
     pub history: Vec<EpochRecord>,
     /// BLAKE3 of each file, hexadecimal, by name.
@@ -92,9 +96,58 @@ impl Manifest {
     ///
     /// # Errors
     /// When they are not those of this program's model.
-    pub fn model_config(&self) -> Result<MultiViewVaeGanConfig, SetupFault> {
+    pub fn model_config(&self) -> Result<NetworkConfig, SetupFault> {
         serde_json::from_value(self.config.clone())
             .map_err(|e| SetupFault::new(format!("the checkpoint's model is unknown here: {e}")))
+    }
+}
+
+/// Which of a run's checkpoints is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum CheckpointChoice {
+    /// The one with the best validation; the newest when none was validated.
+    #[default]
+    Best,
+    /// The newest.
+    Latest,
+    /// The one after so many epochs.
+    Epoch(u64),
+}
+
+impl std::str::FromStr for CheckpointChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "best" => Ok(Self::Best),
+            "latest" => Ok(Self::Latest),
+            _ => {
+                let epoch = text.strip_prefix("epoch:").and_then(|n| n.parse().ok());
+                epoch
+                    .map(Self::Epoch)
+                    .ok_or_else(|| "must be \"best\", \"latest\" or \"epoch:N\"".to_owned())
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for CheckpointChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<CheckpointChoice> for String {
+    fn from(choice: CheckpointChoice) -> Self {
+        match choice {
+            CheckpointChoice::Best => "best".to_owned(),
+            CheckpointChoice::Latest => "latest".to_owned(),
+            CheckpointChoice::Epoch(epoch) => format!("epoch:{epoch}"),
+        }
     }
 }
 
@@ -104,8 +157,10 @@ pub(crate) struct Checkpoint {
     pub(crate) manifest: Manifest,
     /// Of all networks, by dotted path.
     pub(crate) weights: BTreeMap<String, TensorData>,
-    /// Moments of each optimiser, in the order of [`NETWORKS`].
-    pub(crate) optimizers: [BTreeMap<String, TensorData>; 3],
+    /// Averages of weights, by the same paths; empty where none are kept.
+    pub(crate) average: BTreeMap<String, TensorData>,
+    /// Moments of the optimiser of each part.
+    pub(crate) optimizers: BTreeMap<Part, BTreeMap<String, TensorData>>,
 }
 
 /// What `inspect` shows of the checkpoints in a folder.
@@ -146,7 +201,7 @@ pub fn inspect_checkpoint(folder: &Path) -> Result<CheckpointSummary, SetupFault
     })
 }
 
-fn none_in(folder: &Path) -> SetupFault {
+pub(crate) fn none_in(folder: &Path) -> SetupFault {
     SetupFault::new(format!("there is no checkpoint: {}", folder.display()))
 }
 
@@ -176,6 +231,23 @@ pub(crate) fn list(folder: &Path) -> Vec<Found> {
 pub(crate) fn best_of(found: &[Found]) -> Option<&Found> {
     let iou = |found: &&Found| found.manifest.validation().map_or(-1.0, |v| v.iou);
     found.iter().max_by(|a, b| iou(a).total_cmp(&iou(b)))
+}
+
+/// The one that is meant, of at least one.
+///
+/// # Errors
+/// When there is none of that epoch: says which there are.
+pub(crate) fn pick(found: &[Found], choice: CheckpointChoice) -> Result<&Found, SetupFault> {
+    let picked = match choice {
+        CheckpointChoice::Best => best_of(found),
+        CheckpointChoice::Latest => found.last(),
+        CheckpointChoice::Epoch(epoch) => found.iter().find(|f| f.manifest.epoch == epoch),
+    };
+    picked.ok_or_else(|| {
+        let there: Vec<_> = found.iter().map(|f| f.manifest.epoch.to_string()).collect();
+        let what = String::from(choice);
+        SetupFault::new(format!("there is no checkpoint {what}: kept are {}", there.join(", ")))
+    })
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, String> {
@@ -211,14 +283,19 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint, SetupFault> {
     };
     let weights = read(WEIGHTS).map_err(fault)?;
     let moments = read(OPTIMIZERS).map_err(fault)?;
-    let optimizers = NETWORKS.map(|network| {
-        let prefix = format!("{network}.");
+    let optimizers = manifest.optimizer_steps.keys().map(|&part| {
+        let prefix = format!("{}.", part.name());
         let own = moments.iter().filter_map(|(name, data)| {
             Some((name.strip_prefix(&prefix)?.to_owned(), data.clone()))
         });
-        own.collect()
+        (part, own.collect())
     });
-    Ok(Checkpoint { manifest, weights, optimizers })
+    let optimizers = optimizers.collect();
+    let average = match manifest.files.contains_key(AVERAGE) {
+        true => read(AVERAGE).map_err(fault)?,
+        false => BTreeMap::new(),
+    };
+    Ok(Checkpoint { manifest, weights, average, optimizers })
 }
 
 /// Writes a checkpoint, whole or not at all; fills in its manifest's hashes.
@@ -227,13 +304,16 @@ pub(crate) fn save(folder: &Path, mut checkpoint: Checkpoint) -> Result<(), Mach
     let (part, target) = (folder.join(format!(".{name}.part")), folder.join(&name));
     remove(&part)?;
     fs::create_dir_all(&part).map_err(|e| MachineFault::io("create", &part, e))?;
-    let moments = NETWORKS.iter().zip(&checkpoint.optimizers).flat_map(|(network, state)| {
-        state.iter().map(move |(name, data)| (format!("{network}.{name}"), data.clone()))
+    let moments = checkpoint.optimizers.iter().flat_map(|(part, state)| {
+        state.iter().map(move |(name, data)| (format!("{}.{name}", part.name()), data.clone()))
     });
-    let files = [
+    let mut files = vec![
         (WEIGHTS, encode_tensors(&checkpoint.weights)?),
         (OPTIMIZERS, encode_tensors(&moments.collect())?),
     ];
+    if !checkpoint.average.is_empty() {
+        files.push((AVERAGE, encode_tensors(&checkpoint.average)?));
+    }
     for (name, bytes) in files {
         let hash = blake3::hash(&bytes).to_hex().to_string();
         checkpoint.manifest.files.insert(name.to_owned(), hash);
@@ -348,12 +428,17 @@ mod tests {
                 parameters: serde_json::Value::Null,
                 device: "cpu".to_owned(),
                 dataset: "d".to_owned(),
-                optimizer_steps: [7, 7, 5],
+                optimizer_steps: Part::ALL.into_iter().zip([7, 7, 5]).collect(),
+                roll_backs: 0,
                 history: vec![record],
                 files: BTreeMap::new(),
             },
             weights: tensors("encoder.w"),
-            optimizers: [tensors("a.moment_1"), tensors("b.moment_1"), BTreeMap::new()],
+            average: tensors("encoder.w"),
+            optimizers: Part::ALL
+                .into_iter()
+                .zip([tensors("a.moment_1"), tensors("b.moment_1"), BTreeMap::new()])
+                .collect(),
         }
     }
 
@@ -369,6 +454,7 @@ mod tests {
         let expected = checkpoint(1, 0.5);
         assert_eq!(loaded.weights, expected.weights);
         assert_eq!(loaded.optimizers, expected.optimizers);
+        assert_eq!(loaded.average, expected.average);
         assert_eq!(loaded.manifest.history, expected.manifest.history);
         let summary = inspect_checkpoint(folder.path()).expect("a summary");
         assert_eq!(summary.numbers, 2);

@@ -1,102 +1,107 @@
 //! An evaluation at work: first the training rows for the baselines, then the test rows.
 
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
 use voxflow_contract::{
     Batch, Flow, Item, MachineFault, Outcome, Purpose, Session, SetupFault, TaskContext, TaskError,
 };
-use voxflow_models::{MultiViewVaeGan, load_weights};
 
-use crate::checkpoint::{self, Found, Manifest};
+use crate::checkpoint::{self, CheckpointChoice, Found, Manifest};
 use crate::device::{ChosenDevice, choose_device};
-use crate::evaluate::{CheckpointChoice, EvaluateParams};
-use crate::metrics::{IouTally, Measurement, metric_batch};
-use crate::prepare::thumbnail;
-use crate::reference::{EMPTY, MEAN_SHAPE, NEAREST_IMAGE, Reference};
-use crate::report::{Compared, evaluation_report};
-use crate::train_session::{bits_of, images_of, tally_grids, views_of};
+use crate::evaluate::EvaluateParams;
+use crate::evaluate_imagined::Imagined;
+use crate::evaluate_seen::Reconstructions;
+use crate::learner::{Frozen, bits_of, frozen};
+use crate::literature::ModelName;
+use crate::metrics::{Measurement, metric_batch};
+use crate::prepare::{Preparation, View};
+use crate::reference::Reference;
+use crate::train::preparation;
+use crate::train_params::TrainParams;
 
 /// Implements [`Session`] for `evaluate`.
 pub(crate) struct EvaluateSession {
-    params: EvaluateParams,
+    choice: CheckpointChoice,
     context: TaskContext,
-    chosen: ChosenDevice,
-    model: MultiViewVaeGan,
-    manifest: Manifest,
+    network: Trained,
     reference: Reference,
-    tallies: Vec<(&'static str, IouTally)>,
+    measure: Measure,
     items: usize,
     stopped: bool,
 }
 
+/// A trained network, where it computes and how its rows are prepared.
+pub(crate) struct Trained {
+    pub(crate) network: Box<dyn Frozen>,
+    pub(crate) manifest: Manifest,
+    pub(crate) params: TrainParams,
+    pub(crate) preparation: Preparation,
+    pub(crate) chosen: ChosenDevice,
+    pub(crate) seed: u64,
+}
+
+/// What is measured.
+enum Measure {
+    /// Reconstructions of what is seen.
+    Seen(Reconstructions),
+    /// Grids that are imagined.
+    Imagined(Imagined),
+}
+
 impl EvaluateSession {
-    /// Finds and loads the checkpoint; refuses one that was trained on other sizes.
+    /// Finds and loads the checkpoint.
     pub(crate) fn open(
         params: &EvaluateParams,
         seed: u64,
-        items: usize,
         context: TaskContext,
     ) -> Result<Self, TaskError> {
         let chosen = choose_device(params.device)?;
         tracing::info!("{}", chosen.reason);
         let found = find_checkpoint(&context, params.checkpoint)?;
-        let (model, manifest) = load_model(&found.path, &chosen.device)?;
-        same_sizes(params, &manifest)?;
-        let cells = params.cube_len.pow(3);
+        let mut network = Trained::load(&found, chosen, seed)?;
+        network.look_from(params)?;
+        let cells = network.params.cube_len.pow(3);
         let reference = Reference::new(cells, &context.index, params.reference_samples, seed);
-        let subjects = ["model", MEAN_SHAPE, NEAREST_IMAGE, EMPTY];
-        let tallies = subjects.map(|subject| (subject, IouTally::new(&params.thresholds))).to_vec();
-        let params = params.clone();
-        let stopped = false;
-        Ok(Self { params, context, chosen, model, manifest, reference, tallies, items, stopped })
+        let measure = match network.params.model {
+            ModelName::Gan => Measure::Imagined(Imagined::new(params)),
+            _ => Measure::Seen(Reconstructions::new(params, &network)),
+        };
+        let choice = params.checkpoint;
+        Ok(Self { choice, context, network, reference, measure, items: 1, stopped: false })
     }
 
-    fn remember(&mut self, item: &Item, batch: &Batch) -> Result<(), MachineFault> {
+    /// How rows are prepared.
+    pub(crate) fn preparation(&self) -> &Preparation {
+        &self.network.preparation
+    }
+
+    /// The class that is read; empty for all.
+    pub(crate) fn category(&self) -> &str {
+        &self.network.params.obj
+    }
+
+    /// Says how many batches will come.
+    pub(crate) fn expect(&mut self, items: usize) {
+        self.items = items.max(1);
+    }
+
+    fn remember(&mut self, batch: &Batch) -> Result<(), MachineFault> {
         let fault = |e: voxflow_contract::BatchError| MachineFault::new(e.to_string());
         let categories = batch.utf8("category").map_err(fault)?;
         let thumbnails = batch.lists::<u8>("thumbnails").map_err(fault)?;
+        let samples = batch.utf8("sample").map_err(fault)?;
         for (i, bits) in bits_of(batch)?.into_iter().enumerate() {
-            let row = item.rows.get(i).copied().unwrap_or(usize::MAX);
-            self.reference.add(row, categories.value(i), bits, thumbnails.value(i));
-        }
-        Ok(())
-    }
-
-    fn measure(&mut self, batch: &Batch) -> Result<(), TaskError> {
-        let size = self.params.image_size;
-        let images = images_of(batch)?;
-        let views = views_of(batch, self.params.num_views)?;
-        let pixels = 3 * size * size;
-        let firsts = images.chunks_exact(pixels).step_by(self.params.num_views);
-        let thumbnails: Vec<_> = firsts.map(|planes| thumbnail(planes, size)).collect();
-        let data = TensorData::new(images, [views.total(), 3, size, size]);
-        let images = Tensor::from_data(data, &self.chosen.device);
-        let grids = self.model.reconstruct(images, &views);
-        tally_grids(&mut self.tallies[0].1, batch, grids)?;
-        let categories = batch.utf8("category").map_err(|e| MachineFault::new(e.to_string()))?;
-        for (i, truth) in bits_of(batch)?.into_iter().enumerate() {
-            let category = categories.value(i);
-            for (name, tally) in &mut self.tallies[1..] {
-                let iou = self.reference.baseline(name, category, &thumbnails[i], truth);
-                tally.add(category, iou);
-            }
+            self.reference.add(samples.value(i), categories.value(i), bits, thumbnails.value(i));
         }
         Ok(())
     }
 
     fn notes(&self) -> Vec<String> {
-        let mut notes = vec![format!(
-            "mean_shape is the mean training shape of the true class; nearest_image looks among {} \
-             training samples.",
-            self.reference.kept()
-        )];
-        if self.manifest.dataset != self.context.index.digest {
+        let mut notes = Vec::new();
+        if self.network.manifest.dataset != self.context.index.digest {
             notes.push("Note: the model was trained on another data set than this one.".to_owned());
         }
-        notes.push(format!("Evaluation, {}.", self.chosen.reason));
+        notes.push(format!("Evaluation, {}.", self.network.chosen.reason));
         notes
     }
 }
@@ -104,18 +109,19 @@ impl EvaluateSession {
 impl Session for EvaluateSession {
     fn step(&mut self, item: &Item, batch: &Batch) -> Result<(), TaskError> {
         self.stopped |= self.context.stop.load(Ordering::Relaxed);
-        if self.stopped {
+        if self.stopped || batch.is_empty() {
             return Ok(());
         }
         let text = match item.purpose {
             Purpose::Reference => "reading training shapes",
             Purpose::Train | Purpose::Validate => "measuring test objects",
         };
-        let share = (item.sequence + 1) as f64 / self.items.max(1) as f64;
-        (self.context.progress)(text, share);
-        match item.purpose {
-            Purpose::Reference => Ok(self.remember(item, batch)?),
-            Purpose::Train | Purpose::Validate => self.measure(batch),
+        let share = (item.sequence + 1) as f64 / self.items as f64;
+        (self.context.progress)(text, share.min(1.0));
+        match (item.purpose, &mut self.measure) {
+            (Purpose::Reference, _) => Ok(self.remember(batch)?),
+            (_, Measure::Seen(seen)) => seen.add(&self.network, &self.reference, batch),
+            (_, Measure::Imagined(imagined)) => Ok(imagined.add(batch)?),
         }
     }
 
@@ -128,26 +134,67 @@ impl Session for EvaluateSession {
             let report = "Evaluation stopped on request before its end.\n".to_owned();
             return Ok(Outcome { metrics: None, report });
         }
-        let (epoch, step) = (Some(self.manifest.epoch), Some(self.manifest.step));
-        let rows: Vec<Measurement> = self
-            .tallies
-            .iter()
-            .flat_map(|(subject, tally)| tally.measurements(subject))
-            .map(|row| Measurement { epoch, step, ..row })
-            .collect();
-        let metrics = metric_batch(&self.context.stage, &rows)
-            .map_err(|e| MachineFault::new(e.to_string()))?;
-        let which = match self.params.checkpoint {
+        let which = match self.choice {
             CheckpointChoice::Best => "best by validation",
             CheckpointChoice::Latest => "latest",
+            CheckpointChoice::Epoch(_) => "asked for",
         };
-        let report = evaluation_report(&Compared {
-            checkpoint: format!("the checkpoint of epoch {} ({which})", self.manifest.epoch),
-            subjects: &self.tallies,
-            chosen: self.manifest.validation().map(|validation| validation.threshold),
-            notes: self.notes(),
-        });
+        let epoch = self.network.manifest.epoch;
+        let checkpoint = format!("the checkpoint of epoch {epoch} ({which})");
+        let notes = self.notes();
+        let (rows, report) = match &mut self.measure {
+            Measure::Seen(seen) => seen.finish(checkpoint, &self.reference, notes),
+            Measure::Imagined(imagined) => {
+                imagined.finish(&checkpoint, &self.network, &self.reference, &notes)?
+            }
+        };
+        let manifest = &self.network.manifest;
+        let (epoch, step) = (Some(manifest.epoch), Some(manifest.step));
+        let rows: Vec<_> = rows.into_iter().map(|row| Measurement { epoch, step, ..row }).collect();
+        let metrics = metric_batch(&self.context.stage, &rows)
+            .map_err(|e| MachineFault::new(e.to_string()))?;
         Ok(Outcome { metrics: Some(metrics), report })
+    }
+}
+
+impl Trained {
+    /// Loads a checkpoint.
+    pub(crate) fn load(found: &Found, chosen: ChosenDevice, seed: u64) -> Result<Self, SetupFault> {
+        let checkpoint = checkpoint::load(&found.path)?;
+        let manifest = checkpoint.manifest.clone();
+        let params: TrainParams =
+            serde_json::from_value(manifest.parameters.clone()).map_err(|e| {
+                let path = found.path.display();
+                SetupFault::new(format!(
+                    "the checkpoint's parameters are unknown here: {e}: {path}"
+                ))
+            })?;
+        let network = frozen(checkpoint, &chosen.device)?;
+        let view = View::parse(&params.view).map_err(SetupFault::new)?;
+        let preparation = preparation(&params, view, seed);
+        Ok(Self { network, manifest, params, preparation, chosen, seed })
+    }
+
+    /// Takes the views that are asked for.
+    fn look_from(&mut self, params: &EvaluateParams) -> Result<(), SetupFault> {
+        if !params.view.is_empty() {
+            self.preparation.other_view = View::parse(&params.view).map_err(SetupFault::new)?;
+        }
+        let is_several =
+            matches!(self.params.model, ModelName::MultiViewVaeGan | ModelName::PoseVaeGan);
+        match params.num_views {
+            0 => {}
+            views if views == 1 || is_several => {
+                self.preparation.num_views = views;
+                self.preparation.min_views = self.preparation.min_views.min(views);
+            }
+            views => {
+                let name = self.params.model.name();
+                let message = format!("num_views is {views}, {name} looks at one view at most");
+                return Err(SetupFault::new(message));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -156,38 +203,12 @@ fn find_checkpoint(context: &TaskContext, choice: CheckpointChoice) -> Result<Fo
     let inputs = context.inputs.values();
     let found = inputs.map(|folder| checkpoint::list(folder)).find(|found| !found.is_empty());
     let found = found.unwrap_or_default();
-    let picked = match choice {
-        CheckpointChoice::Best => checkpoint::best_of(&found),
-        CheckpointChoice::Latest => found.last(),
-    };
-    picked.cloned().ok_or_else(|| {
+    if found.is_empty() {
         let folders: Vec<_> =
             context.inputs.values().map(|folder| folder.display().to_string()).collect();
         let message =
             "no stage it reads from has a checkpoint: train first, for one epoch at least";
-        SetupFault::new(format!("{message}: {}", folders.join(", ")))
-    })
-}
-
-/// The model of a checkpoint, for inference, and what the checkpoint says of itself.
-fn load_model(path: &Path, device: &Device) -> Result<(MultiViewVaeGan, Manifest), SetupFault> {
-    let checkpoint = checkpoint::load(path)?;
-    let config = checkpoint.manifest.model_config()?;
-    config.check().map_err(|(field, message)| SetupFault::new(format!("{field} {message}")))?;
-    let model = config.init(device, &mut || 0.5);
-    let model = load_weights(model, checkpoint.weights)
-        .map_err(|e| SetupFault::new(format!("{e}: {}", path.display())))?;
-    Ok((model.valid(), checkpoint.manifest))
-}
-
-fn same_sizes(params: &EvaluateParams, manifest: &Manifest) -> Result<(), SetupFault> {
-    let mine = serde_json::to_value(params).unwrap_or_default();
-    for key in ["cube_len", "image_size", "background", "num_views"] {
-        let (here, there) = (&mine[key], &manifest.parameters[key]);
-        if here != there {
-            let message = format!("{key} is {here}, the model was trained with {there}: set {key}");
-            return Err(SetupFault::new(format!("{message} = {there}")));
-        }
+        return Err(SetupFault::new(format!("{message}: {}", folders.join(", "))));
     }
-    Ok(())
+    checkpoint::pick(&found, choice).cloned()
 }

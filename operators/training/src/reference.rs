@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use voxflow_contract::{DataIndex, Random};
 
-use crate::metrics::{Iou, iou_at, iou_of_bits};
+use crate::metrics::unpack_bits;
 use crate::prepare::THUMBNAIL_SIZE;
 
 /// Bytes of one thumbnail.
@@ -14,7 +14,8 @@ const THUMBNAIL_BYTES: usize = THUMBNAIL_SIZE * THUMBNAIL_SIZE;
 /// 256 bytes a view.
 pub(crate) struct Reference {
     cells: usize,
-    kept_rows: BTreeSet<usize>,
+    /// Samples that are kept with their pictures.
+    kept: BTreeSet<String>,
     classes: BTreeMap<String, Sums>,
     shapes: Vec<KeptShape>,
 }
@@ -40,17 +41,17 @@ impl Reference {
             Random::new(seed, &["evaluate/reference"]).shuffle(&mut rows);
             rows.truncate(limit);
         }
-        let kept_rows = rows.into_iter().collect();
-        Self { cells, kept_rows, classes: BTreeMap::new(), shapes: Vec::new() }
+        let kept = rows.into_iter().map(|row| index.rows[row].sample.clone()).collect();
+        Self { cells, kept, classes: BTreeMap::new(), shapes: Vec::new() }
     }
 
     /// Training samples whose pictures are compared with.
     pub(crate) fn kept(&self) -> usize {
-        self.kept_rows.len()
+        self.kept.len()
     }
 
-    /// Takes in a training sample: its row in the data index, class, packed grid and thumbnails.
-    pub(crate) fn add(&mut self, row: usize, category: &str, bits: &[u8], thumbnails: &[u8]) {
+    /// Takes in a training sample: its name, class, packed grid and thumbnails.
+    pub(crate) fn add(&mut self, sample: &str, category: &str, bits: &[u8], thumbnails: &[u8]) {
         let cells = self.cells;
         let class = self
             .classes
@@ -60,7 +61,7 @@ impl Reference {
         for (i, count) in class.occupied.iter_mut().enumerate() {
             *count += u32::from(bits[i / 8] >> (i % 8) & 1);
         }
-        if self.kept_rows.contains(&row) {
+        if self.kept.contains(sample) {
             self.shapes.push(KeptShape { bits: bits.into(), thumbnails: thumbnails.into() });
         }
     }
@@ -84,23 +85,23 @@ impl Reference {
         self.shapes.iter().min_by_key(|shape| distance(shape)).map(|shape| shape.bits.as_ref())
     }
 
-    /// Intersection over union of the baseline called `name` with a true grid.
-    pub(crate) fn baseline(
-        &self,
-        name: &str,
-        category: &str,
-        thumbnail: &[u8],
-        truth: &[u8],
-    ) -> Box<dyn Fn(f64) -> Iou> {
-        let truth = truth.to_vec();
+    /// Occupancies that the baseline called `name` gives for an object.
+    pub(crate) fn baseline(&self, name: &str, category: &str, thumbnail: &[u8]) -> Vec<f32> {
         if name == MEAN_SHAPE {
-            let mean = self.mean_shape(category);
-            return Box::new(move |threshold| iou_at(&mean, &truth, threshold));
+            return self.mean_shape(category);
         }
         let nearest = if name == NEAREST_IMAGE { self.nearest(thumbnail) } else { None };
-        let bits = nearest.map_or_else(|| vec![0; truth.len()], <[u8]>::to_vec);
-        let iou = iou_of_bits(&bits, &truth);
-        Box::new(move |_| iou)
+        nearest.map_or_else(|| vec![0.0; self.cells], |bits| unpack_bits(bits, self.cells))
+    }
+
+    /// Names of the classes, sorted, and their training samples.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.classes.iter().map(|(name, sums)| (name.as_str(), sums.samples))
+    }
+
+    /// Packed grids of the kept samples.
+    pub(crate) fn grids(&self) -> impl Iterator<Item = &[u8]> {
+        self.shapes.iter().map(|shape| shape.bits.as_ref())
     }
 }
 
@@ -122,35 +123,41 @@ mod tests {
     use voxflow_contract::{IndexedRow, tables};
 
     fn index(rows: usize) -> DataIndex {
-        let row = IndexedRow {
-            sample: "s".to_owned(),
+        let row = |i: usize| IndexedRow {
+            sample: i.to_string(),
             category: "c".to_owned(),
             split: "train".to_owned(),
         };
         let digest = String::new();
-        DataIndex { rows: vec![row; rows], groups: vec![], schema: tables::key(), digest }
+        DataIndex {
+            rows: (0..rows).map(row).collect(),
+            groups: vec![],
+            schema: tables::key(),
+            digest,
+        }
     }
 
     #[test]
     fn baselines_are_what_they_are_called() {
         let mut reference = Reference::new(8, &index(3), 10, 0);
-        reference.add(0, "c", &[0b0000_0011], &[10; 256]);
-        reference.add(1, "c", &[0b0000_0001], &[[200; 256], [90; 256]].concat());
-        reference.add(2, "d", &[0b1000_0000], &[255; 256]);
+        reference.add("0", "c", &[0b0000_0011], &[10; 256]);
+        reference.add("1", "c", &[0b0000_0001], &[[200; 256], [90; 256]].concat());
+        reference.add("2", "d", &[0b1000_0000], &[255; 256]);
         assert_eq!(reference.mean_shape("c")[..3], [1.0, 0.5, 0.0]);
         assert_eq!(reference.mean_shape("e"), [0.0; 8]);
         assert_eq!(reference.nearest(&[91; 256]), Some([0b0000_0001].as_slice()));
-        let value = |name, t| reference.baseline(name, "c", &[91; 256], &[0b0000_0011])(t).value;
-        assert_eq!(value(MEAN_SHAPE, 0.5), 1.0);
-        assert_eq!(value(MEAN_SHAPE, 0.6), 0.5);
-        assert_eq!(value(NEAREST_IMAGE, 0.5), 0.5);
-        assert_eq!(value(EMPTY, 0.5), 0.0);
+        let first = |name| reference.baseline(name, "c", &[91; 256])[..3].to_vec();
+        assert_eq!(first(MEAN_SHAPE), [1.0, 0.5, 0.0]);
+        assert_eq!(first(NEAREST_IMAGE), [1.0, 0.0, 0.0]);
+        assert_eq!(first(EMPTY), [0.0; 3]);
+        assert_eq!(reference.classes().collect::<Vec<_>>(), [("c", 2), ("d", 1)]);
+        assert_eq!(reference.grids().count(), 3);
     }
 
     #[test]
     fn no_more_than_the_limit_is_kept() {
         let mut reference = Reference::new(8, &index(50), 7, 0);
-        (0..50).for_each(|row| reference.add(row, "c", &[1], &[0; 256]));
+        (0..50).for_each(|row| reference.add(&row.to_string(), "c", &[1], &[0; 256]));
         assert_eq!((reference.kept(), reference.shapes.len()), (7, 7));
         assert_eq!(reference.classes["c"].samples, 50);
     }

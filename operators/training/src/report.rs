@@ -55,8 +55,98 @@ pub(crate) struct Compared<'a> {
     pub(crate) subjects: &'a [(&'static str, IouTally)],
     /// The threshold that validation chose for the model, where it is one of the tallies'.
     pub(crate) chosen: Option<f64>,
+    /// Squared error and surfaces of each subject.
+    pub(crate) surfaces: Vec<SurfaceRow>,
+    /// Mean share of the true grids' voxels that are occupied.
+    pub(crate) true_occupancy: f64,
     /// Further sentences: limits, mismatches.
     pub(crate) notes: Vec<String>,
+}
+
+/// Means over samples of one subject.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SurfaceRow {
+    pub(crate) subject: &'static str,
+    pub(crate) sse: f64,
+    pub(crate) chamfer: Option<f64>,
+    pub(crate) f_score: f64,
+}
+
+/// A set of grids beside the true ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ImaginedRow {
+    pub(crate) subject: &'static str,
+    pub(crate) threshold: Option<f64>,
+    pub(crate) grids: usize,
+    pub(crate) coverage: f64,
+    pub(crate) mmd: f64,
+    pub(crate) occupied_share: f64,
+    pub(crate) pieces: f64,
+    pub(crate) largest_share: f64,
+}
+
+/// What a network without eyes imagines, beside baselines.
+pub(crate) fn imagined_report(
+    checkpoint: &str,
+    rows: &[ImaginedRow],
+    objects: usize,
+    true_share: f64,
+    chosen: Option<f64>,
+    notes: &[String],
+) -> String {
+    let mut text = format!("Evaluation of {checkpoint}.\n");
+    if rows.is_empty() {
+        return text + "The data set has no rows of split `test`: nothing was measured.\n";
+    }
+    let _ = writeln!(
+        text,
+        "Imagined grids beside {objects} test grids, of whose voxels {:.2} % are occupied. Coverage: \
+         share of test grids that are the nearest of some grid of the set, more is better; MMD: mean of \
+         1 - IoU of a test grid with the nearest of the set, less is better.\n",
+        100.0 * true_share
+    );
+    let header = ["set", "at", "grids", "coverage", "MMD", "occupied", "pieces", "in the largest"];
+    let mut cells = vec![header.map(str::to_owned).to_vec()];
+    cells.extend(rows.iter().map(|row| {
+        vec![
+            row.subject.to_owned(),
+            row.threshold.map_or("-".to_owned(), |t| t.to_string()),
+            row.grids.to_string(),
+            format!("{:.4}", row.coverage),
+            format!("{:.4}", row.mmd),
+            format!("{:.2} %", 100.0 * row.occupied_share),
+            format!("{:.1}", row.pieces),
+            format!("{:.2}", row.largest_share),
+        ]
+    }));
+    text += &table(&cells);
+    text += "\n";
+    let of_model = |row: &&ImaginedRow| row.subject == "model";
+    let at_chosen = rows.iter().filter(of_model).find(|row| row.threshold == chosen);
+    if let Some(model) = at_chosen.or(rows.iter().find(of_model)) {
+        let at = model.threshold.unwrap_or(0.5);
+        let _ = writeln!(
+            text,
+            "Model at threshold {at}: coverage {:.4}, MMD {:.4}.",
+            model.coverage, model.mmd
+        );
+        for row in rows.iter().filter(|row| !of_model(row)) {
+            let word = |is: bool| if is { "ahead of" } else { "not ahead of" };
+            let _ = writeln!(
+                text,
+                "  {} {} in coverage ({:+.4}), {} in MMD ({:+.4}).",
+                word(model.coverage > row.coverage),
+                row.subject,
+                model.coverage - row.coverage,
+                word(model.mmd < row.mmd).trim_end_matches(" of"),
+                model.mmd - row.mmd
+            );
+        }
+    }
+    for note in notes {
+        let _ = writeln!(text, "{note}");
+    }
+    text
 }
 
 /// Model and baselines side by side: overall by threshold, per class, and who is ahead.
@@ -79,6 +169,7 @@ pub(crate) fn evaluation_report(compared: &Compared<'_>) -> String {
     text += "\nMean over the samples of each class, each subject at its best threshold:\n";
     text += &class_table(compared.subjects);
     text += "\n";
+    text += &surface_table(compared);
     text += &empty_note(compared.subjects);
     text += &verdict(compared);
     for note in &compared.notes {
@@ -113,6 +204,29 @@ fn class_table(subjects: &[(&'static str, IouTally)]) -> String {
         rows.push(row);
     }
     table(&rows)
+}
+
+fn surface_table(compared: &Compared<'_>) -> String {
+    if compared.surfaces.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "Squared error of an object's occupancies, of whose true voxels {:.2} % are occupied; distance \
+         of surfaces in edges of the grid, and F-score within one voxel, at the model's threshold:\n",
+        100.0 * compared.true_occupancy
+    );
+    let mut rows = vec![["subject", "SSE", "chamfer", "F-score"].map(str::to_owned).to_vec()];
+    rows.extend(compared.surfaces.iter().map(|row| {
+        vec![
+            row.subject.to_owned(),
+            format!("{:.1}", row.sse),
+            row.chamfer.map_or("-".to_owned(), |value| format!("{value:.4}")),
+            format!("{:.4}", row.f_score),
+        ]
+    }));
+    text += &table(&rows);
+    text += "\n";
+    text
 }
 
 fn empty_note(subjects: &[(&'static str, IouTally)]) -> String {
@@ -194,6 +308,13 @@ mod tests {
             checkpoint: "epoch 3".to_owned(),
             subjects: &subjects,
             chosen: Some(0.5),
+            surfaces: vec![SurfaceRow {
+                subject: "model",
+                sse: 12.0,
+                chamfer: Some(0.25),
+                f_score: 0.5,
+            }],
+            true_occupancy: 0.125,
             notes: vec!["A note.".to_owned()],
         };
         let expected = "\
@@ -209,6 +330,10 @@ Mean over the samples of each class, each subject at its best threshold:
   class  samples   model  mean_shape
   chair        1  0.7500      0.7000
   lamp         1  0.7500      0.7000
+
+Squared error of an object's occupancies, of whose true voxels 12.50 % are occupied; distance of surfaces in edges of the grid, and F-score within one voxel, at the model's threshold:
+  subject   SSE  chamfer  F-score
+  model    12.0   0.2500   0.5000
 
 Model at threshold 0.5 (chosen on validation): 0.7500.
   ahead of mean_shape at its best threshold 0.3: 0.7000 (+0.0500).

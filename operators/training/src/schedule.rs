@@ -11,6 +11,8 @@ pub struct BatchOrder {
     pub batch_size: usize,
     /// Row groups that are mixed with each other: what must fit in memory.
     pub window_groups: usize,
+    /// The one class that is read; empty for all.
+    pub category: String,
 }
 
 impl BatchOrder {
@@ -24,7 +26,7 @@ impl BatchOrder {
         let mut groups: Vec<Vec<usize>> = index
             .groups
             .iter()
-            .map(|group| group.clone().filter(|&row| index.rows[row].split == "train").collect())
+            .map(|group| group.clone().filter(|&row| self.is_read(index, row, "train")).collect())
             .filter(|rows: &Vec<usize>| !rows.is_empty())
             .collect();
         let mut random = Random::new(self.seed, &["train/order", &epoch.to_string()]);
@@ -36,16 +38,21 @@ impl BatchOrder {
             order.extend(rows);
         }
         let mut batches = in_batches(&order, self.batch_size);
-        if batches.last().is_some_and(|batch| batch.len() < 2) {
+        if self.batch_size > 1 && batches.last().is_some_and(|batch| batch.len() < 2) {
             batches.pop();
         }
         batches
     }
 
+    fn is_read(&self, index: &DataIndex, row: usize, split: &str) -> bool {
+        let row = &index.rows[row];
+        row.split == split && (self.category.is_empty() || row.category == self.category)
+    }
+
     /// Batches of all rows of a split, in the order of the data set.
     pub fn in_order(&self, index: &DataIndex, split: &str) -> Vec<Vec<usize>> {
         let rows: Vec<usize> =
-            (0..index.rows.len()).filter(|&row| index.rows[row].split == split).collect();
+            (0..index.rows.len()).filter(|&row| self.is_read(index, row, split)).collect();
         in_batches(&rows, self.batch_size)
     }
 }
@@ -83,7 +90,7 @@ mod tests {
     }
 
     fn order(batch_size: usize, window_groups: usize) -> BatchOrder {
-        BatchOrder { seed: 5, batch_size, window_groups }
+        BatchOrder { seed: 5, batch_size, window_groups, category: String::new() }
     }
 
     #[test]

@@ -1,75 +1,56 @@
-//! One training step of the 3D-VAE-GAN: which loss moves which network.
+//! One training step: the losses of `objective.rs`, and which parts they move.
 //!
-//! Stated as "the gradient of loss L for the parameters P":
-//!
-//! | loss | parameters | when |
-//! |---|---|---|
-//! | cross-entropy of D on true and imagined grids, the latter detached | discriminator | its accuracy is at most `d_thresh` |
-//! | reconstruction, divergence | encoder | every step |
-//! | reconstruction, cross-entropy of D's verdict on imagined grids | generator | every step |
-//!
-//! Encoder and generator take their gradients from one backward pass over the sum of the last two
-//! rows, at the same weights, and only then step: the divergence does not depend on the generator,
-//! imagined grids do not depend on the encoder, so the sum gives each network its own row. Every
-//! random number comes from the host, keyed by seed, epoch and place in the epoch.
+//! Encoder and generator take their gradients from one backward pass over the sum of their losses, at
+//! the same weights, and only then step: the divergence does not depend on the generator, imagined
+//! grids do not depend on the encoder, so the sum gives each part its own. Every random number comes
+//! from the host, keyed by seed, epoch and place in the epoch.
 
-use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
 use voxflow_contract::Random;
-use voxflow_models::{
-    Discriminator, MultiViewVaeGan, Noise, ReconstructionLoss, Views, binary_cross_entropy,
-};
+use voxflow_models::binary_cross_entropy;
 
 use crate::adam::Adam;
+use crate::average::Average;
+use crate::network::{Network, Part, Pass, PassNoise, Reconstructed, Seen};
+use crate::objective::Objective;
+use crate::train_params::{Adversarial, ZDistribution};
 
-/// What the losses are and how they are weighed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Objective {
-    pub(crate) reconstruction: ReconstructionLoss,
-    pub(crate) reconstruction_weight: f64,
-    pub(crate) kl_weight: f64,
-    /// 0 leaves the discriminator out altogether.
-    pub(crate) adversarial_weight: f64,
-    pub(crate) d_thresh: f64,
-    pub(crate) soft_labels: bool,
-    /// Epochs in which learning rates halve; 0 keeps them.
-    pub(crate) lr_half_life: f64,
-    /// Steps over which learning rates rise to their full height.
-    pub(crate) warmup_steps: u64,
-}
-
-impl Objective {
-    /// Share of the learning rates in an epoch and a step, both counted from 0.
-    fn rate_share(&self, epoch: u64, step: u64) -> f64 {
-        let warmth = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
-        let halvings = if self.lr_half_life > 0.0 { epoch as f64 / self.lr_half_life } else { 0.0 };
-        warmth * 0.5_f64.powf(halvings)
-    }
-}
-
-/// Model, optimisers and objective of a run.
-pub(crate) struct Trainer {
-    pub(crate) model: MultiViewVaeGan,
-    /// Of encoder, generator and discriminator.
-    pub(crate) optimizers: [Adam; 3],
+/// Network, optimisers and objective of a run.
+pub(crate) struct Trainer<N> {
+    pub(crate) network: N,
+    /// One for each of the network's parts, in their order.
+    pub(crate) optimizers: Vec<(Part, Adam)>,
+    /// The moving average of the weights, where one is kept.
+    pub(crate) average: Option<Average>,
     pub(crate) objective: Objective,
+    /// What all learning rates are multiplied by; falls when training is rolled back.
+    pub(crate) rate_factor: f64,
     pub(crate) z_size: usize,
     pub(crate) seed: u64,
     /// With autodiff.
     pub(crate) device: Device,
 }
 
+/// Where in training a batch stands, all counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) epoch: u64,
+    /// Place of the batch in the epoch.
+    pub(crate) sequence: u64,
+    /// Steps before it, of all epochs.
+    pub(crate) step: u64,
+}
+
 /// The losses of one step, unweighted, and what the discriminator did.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct StepLosses {
     /// Of the discriminator: true plus imagined grids.
     pub(crate) loss_d: f64,
     /// Of the generator against the discriminator.
     pub(crate) loss_g: f64,
-    pub(crate) loss_recon: f64,
-    pub(crate) loss_kl: f64,
+    /// Of reconstruction and divergence, for networks that see.
+    pub(crate) of_seen: Option<[f64; 2]>,
     /// Share of grids that the discriminator tells rightly, before its step.
     pub(crate) d_acc: f64,
     /// 1 when the discriminator stepped.
@@ -78,78 +59,144 @@ pub(crate) struct StepLosses {
 
 impl StepLosses {
     /// Names and values.
-    pub(crate) fn named(&self) -> [(&'static str, f64); 6] {
-        [
-            ("loss_d", self.loss_d),
-            ("loss_g", self.loss_g),
-            ("loss_recon", self.loss_recon),
-            ("loss_kl", self.loss_kl),
-            ("d_acc", self.d_acc),
-            ("d_stepped", self.d_stepped),
-        ]
+    pub(crate) fn named(&self) -> Vec<(&'static str, f64)> {
+        let mut named = vec![("loss_d", self.loss_d), ("loss_g", self.loss_g)];
+        if let Some([recon, kl]) = self.of_seen {
+            named.extend([("loss_recon", recon), ("loss_kl", kl)]);
+        }
+        named.extend([("d_acc", self.d_acc), ("d_stepped", self.d_stepped)]);
+        named
     }
 }
 
 /// The random numbers of one step.
 struct Draws {
-    noise: Noise,
+    noise: PassNoise,
     true_labels: Tensor<1>,
     imagined_labels: Tensor<1>,
 }
 
-impl Trainer {
-    /// Learns from one batch: `images` `[total, 3, size, size]` in the order of `views`, `grids`
-    /// `[batch, n, n, n]`.
+/// What the discriminator said and did.
+#[derive(Default)]
+struct Judged {
+    loss: f64,
+    accuracy: f64,
+    stepped: f64,
+}
+
+impl<N: Network> Trainer<N> {
+    /// Learns from one batch: what is seen of its objects, and their grids `[objects, n, n, n]`.
     pub(crate) fn step(
         &mut self,
-        images: Tensor<4>,
-        views: &Views,
+        seen: Option<&Seen>,
         grids: &Tensor<4>,
-        epoch: u64,
-        sequence: u64,
+        place: Place,
     ) -> StepLosses {
-        let draws = self.draw(epoch, sequence, views);
-        let generated = self.model.forward(images, views, draws.noise.clone());
-        let kl = self.model.divergence(&generated, views);
-        let imagined = generated.imagined.map(sigmoid);
-        let objective = self.objective;
-        let share = objective.rate_share(epoch, self.optimizers[0].steps());
-        let judged = imagined.clone().map(|fakes| self.judge(grids.clone(), fakes, &draws, share));
-
-        let recon = objective.reconstruction.forward(generated.reconstructed, grids);
-        let mut total =
-            recon.clone() * objective.reconstruction_weight + kl.clone() * objective.kl_weight;
-        let fooling = imagined.map(|fakes| fooling(&self.model.discriminator, fakes));
-        if let Some(loss) = &fooling {
-            total = total + loss.clone() * objective.adversarial_weight;
+        let draws = self.draw(seen, grids.dims()[0], place);
+        let pass = self.network.pass(seen, draws.noise.clone());
+        let losses = match self.objective.adversarial {
+            Adversarial::Fool => self.step_to_fool(pass, grids, &draws, place),
+            Adversarial::Reference => self.step_as_reference(pass, grids, &draws, place),
+        };
+        if let Some(average) = &mut self.average {
+            average.follow(&self.network);
         }
-        self.step_encoder_and_generator(&total, share);
-
-        let [loss_recon, loss_kl] = scalars([recon, kl]);
-        let loss_g = fooling.map_or(0.0, |loss| scalars([loss])[0]);
-        let [loss_d, d_acc, d_stepped] = judged.unwrap_or([0.0; 3]);
-        StepLosses { loss_d, loss_g, loss_recon, loss_kl, d_acc, d_stepped }
+        losses
     }
 
-    /// Measures the running statistics anew over batches of `epoch` that were learnt from, given by
-    /// place, pictures and views, with the random numbers they were learnt with.
-    pub(crate) fn measure_statistics(&mut self, epoch: u64, batches: Vec<(u64, Tensor<4>, Views)>) {
-        let passes: Vec<_> = batches
-            .into_iter()
-            .map(|(sequence, images, views)| {
-                let noise = self.draw(epoch, sequence, &views).noise;
-                (images, views, noise)
-            })
-            .collect();
-        self.model.measure_statistics(passes);
+    fn step_to_fool(
+        &mut self,
+        pass: Pass,
+        grids: &Tensor<4>,
+        draws: &Draws,
+        place: Place,
+    ) -> StepLosses {
+        let imagined = pass.imagined.map(|logits| self.network.occupancies(logits));
+        let judged = imagined.clone().map(|fakes| {
+            self.judge(grids.clone(), fakes.detach(), draws, &[Part::Discriminator], place)
+        });
+        let judged = judged.unwrap_or_default();
+        let fooling = imagined.map(|fakes| self.fooling(fakes));
+        let seen = pass.reconstructed.map(|made| self.of_seen(made, grids));
+        let weighed = seen.clone().map(|losses| self.weigh(losses, place));
+        let weight = self.objective.adversarial_weight;
+        let adversarial = fooling.clone().map(|loss| loss * weight);
+        let total = weighed.into_iter().chain(adversarial).reduce(|a, b| a + b);
+        if let Some(total) = total {
+            self.move_parts(&total, &[Part::Encoder, Part::Generator], place);
+        }
+        StepLosses {
+            loss_d: judged.loss,
+            loss_g: fooling.map_or(0.0, |loss| scalars([loss])[0]),
+            of_seen: seen.map(scalars),
+            d_acc: judged.accuracy,
+            d_stepped: judged.stepped,
+        }
     }
 
-    /// Loss and accuracy of the discriminator, which steps unless it is too good already: loss,
-    /// accuracy, 1 when it stepped.
-    fn judge(&mut self, grids: Tensor<4>, fakes: Tensor<4>, draws: &Draws, share: f64) -> [f64; 3] {
-        let discriminator = &self.model.discriminator;
-        let of_true = discriminator.forward(grids);
-        let of_fakes = discriminator.forward(fakes.detach());
+    /// First encoder and generator learn to reconstruct, then generator and discriminator both take
+    /// the discriminator's loss on grids made anew from the same codes.
+    fn step_as_reference(
+        &mut self,
+        pass: Pass,
+        grids: &Tensor<4>,
+        draws: &Draws,
+        place: Place,
+    ) -> StepLosses {
+        let Some(made) = pass.reconstructed else { return StepLosses::default() };
+        let codes = made.codes.clone().detach();
+        let losses = self.of_seen(made, grids);
+        let total = self.weigh(losses.clone(), place);
+        self.move_parts(&total, &[Part::Encoder, Part::Generator], place);
+        let mut judged = Judged::default();
+        if self.objective.adversarial_weight > 0.0 {
+            let fakes = self.network.occupancies(self.network.imagine(codes));
+            let parts = [Part::Generator, Part::Discriminator];
+            judged = self.judge(grids.clone(), fakes, draws, &parts, place);
+        }
+        StepLosses {
+            loss_d: judged.loss,
+            loss_g: 0.0,
+            of_seen: Some(scalars(losses)),
+            d_acc: judged.accuracy,
+            d_stepped: judged.stepped,
+        }
+    }
+
+    /// Reconstruction and divergence.
+    fn of_seen(&self, made: Reconstructed, grids: &Tensor<4>) -> [Tensor<1>; 2] {
+        let loss = self.objective.reconstruction;
+        [self.network.reconstruction(loss, made.logits, grids), made.divergence]
+    }
+
+    fn weigh(&self, [recon, kl]: [Tensor<1>; 2], place: Place) -> Tensor<1> {
+        let objective = &self.objective;
+        recon * objective.reconstruction_weight + kl * objective.kl_weight(place.epoch)
+    }
+
+    /// Measures the running statistics anew over batches that were learnt from, given by place, number
+    /// of objects and what was seen, with the random numbers they were learnt with.
+    pub(crate) fn measure_statistics(&mut self, batches: Vec<(Place, usize, Option<Seen>)>) {
+        let passes = batches.into_iter().map(|(place, objects, seen)| {
+            let noise = self.draw(seen.as_ref(), objects, place).noise;
+            (seen, noise)
+        });
+        let passes = passes.collect();
+        self.network.measure_passes(passes);
+    }
+
+    /// Loss and accuracy of the discriminator; the parts that learn of it step unless it is too good
+    /// already.
+    fn judge(
+        &mut self,
+        grids: Tensor<4>,
+        fakes: Tensor<4>,
+        draws: &Draws,
+        parts: &[Part],
+        place: Place,
+    ) -> Judged {
+        let of_true = self.network.judge(grids);
+        let of_fakes = self.network.judge(fakes);
         let right = of_true.clone().greater_equal_elem(0.0).float().mean()
             + of_fakes.clone().lower_equal_elem(0.0).float().mean();
         let loss = binary_cross_entropy(of_true, draws.true_labels.clone())
@@ -157,42 +204,65 @@ impl Trainer {
         let [value, right] = scalars([loss.clone(), right]);
         let accuracy = right / 2.0;
         if accuracy > self.objective.d_thresh {
-            return [value, accuracy, 0.0];
+            return Judged { loss: value, accuracy, stepped: 0.0 };
         }
-        let gradients = GradientsParams::from_grads(loss.backward(), discriminator);
-        let stepped = self.optimizers[2].step(discriminator.clone(), gradients, share);
-        self.model.discriminator = stepped;
-        [value, accuracy, 1.0]
+        self.move_parts(&loss, parts, place);
+        Judged { loss: value, accuracy, stepped: 1.0 }
     }
 
-    fn step_encoder_and_generator(&mut self, total: &Tensor<1>, share: f64) {
-        let mut gradients = total.backward();
-        let of_encoder = GradientsParams::from_module(&mut gradients, &self.model.encoder);
-        let of_generator = GradientsParams::from_module(&mut gradients, &self.model.generator);
-        let MultiViewVaeGan { encoder, generator, .. } = self.model.clone();
-        self.model.encoder = self.optimizers[0].step(encoder, of_encoder, share);
-        self.model.generator = self.optimizers[1].step(generator, of_generator, share);
+    /// The generator's loss: how far the discriminator is from taking imagined grids for true ones
+    /// (non-saturating, Goodfellow et al. 2014).
+    fn fooling(&self, fakes: Tensor<4>) -> Tensor<1> {
+        let verdict = self.network.judge_only(fakes);
+        let ones = verdict.ones_like();
+        binary_cross_entropy(verdict, ones)
     }
 
-    fn draw(&self, epoch: u64, sequence: u64, views: &Views) -> Draws {
-        let batch = views.samples();
-        let place = [epoch.to_string(), sequence.to_string()];
-        let stream = |what: &str| Random::new(self.seed, &[what, &place[0], &place[1]]);
-        let codes = |what: &str, rows: usize| {
-            let mut random = stream(what);
-            let numbers = (0..rows * self.z_size).map(|_| random.normal() as f32).collect();
-            self.tensor::<2>(numbers, [rows, self.z_size])
-        };
+    /// Moves those of `parts` that the network has along the gradient of `loss`, all at the weights
+    /// there were.
+    fn move_parts(&mut self, loss: &Tensor<1>, parts: &[Part], place: Place) {
+        let mut gradients = loss.backward();
+        let of_parts: Vec<(Part, GradientsParams)> = N::PARTS
+            .iter()
+            .filter(|part| parts.contains(part))
+            .map(|&part| (part, self.network.take_gradients(part, &mut gradients)))
+            .collect();
+        for (part, gradients) in of_parts {
+            let share = self.objective.rate_share(part, place.epoch, place.step);
+            let share = share * self.rate_factor;
+            let found = self.optimizers.iter_mut().find(|(of, _)| *of == part);
+            if let Some((_, adam)) = found {
+                self.network.step(part, adam, gradients, share);
+            }
+        }
+    }
+
+    fn draw(&self, seen: Option<&Seen>, objects: usize, place: Place) -> Draws {
+        let texts = [place.epoch.to_string(), place.sequence.to_string()];
+        let stream = |what: &str| Random::new(self.seed, &[what, &texts[0], &texts[1]]);
+        let objective = &self.objective;
         let labels = |what: &str, low: f64, high: f64, hard: f64| {
             let mut random = stream(what);
-            let soft = self.objective.soft_labels;
-            let draw = |_| if soft { random.range(low, high) } else { hard };
-            self.tensor::<1>((0..batch).map(draw).map(|label| label as f32).collect(), [batch])
+            let draw = |_| if objective.soft_labels { random.range(low, high) } else { hard };
+            self.tensor((0..objects).map(draw).map(|label| label as f32).collect(), [objects])
         };
-        let prior = (self.objective.adversarial_weight > 0.0).then(|| codes("train/prior", batch));
+        let epsilon = seen.map(|seen| {
+            let mut random = stream("train/epsilon");
+            let rows = seen.views.total();
+            let numbers = (0..rows * self.z_size).map(|_| random.normal() as f32).collect();
+            self.tensor(numbers, [rows, self.z_size])
+        });
+        let is_imagining =
+            objective.adversarial_weight > 0.0 && objective.adversarial == Adversarial::Fool;
+        let prior = is_imagining.then(|| {
+            let mut random = stream("train/prior");
+            let numbers = prior_codes(objective, &mut random, objects * self.z_size);
+            self.tensor(numbers, [objects, self.z_size])
+        });
+        let dropout = stream("train/dropout").below(u64::MAX);
         Draws {
-            noise: Noise { epsilon: codes("train/epsilon", views.total()), prior },
-            true_labels: labels("train/true_labels", 0.7, 1.0, 1.0),
+            noise: PassNoise { epsilon, prior, dropout },
+            true_labels: labels("train/true_labels", 0.7, objective.highest_label, 1.0),
             imagined_labels: labels("train/imagined_labels", 0.0, 0.3, 0.0),
         }
     }
@@ -203,13 +273,13 @@ impl Trainer {
     }
 }
 
-/// The generator's loss: how far the discriminator is from taking imagined grids for true ones
-/// (non-saturating, Goodfellow et al. 2014). The discriminator only judges: no gradient is computed
-/// for its own parameters.
-fn fooling(discriminator: &Discriminator, fakes: Tensor<4>) -> Tensor<1> {
-    let verdict = discriminator.clone().no_grad().forward(fakes);
-    let ones = verdict.ones_like();
-    binary_cross_entropy(verdict, ones)
+/// So many numbers of random codes.
+pub(crate) fn prior_codes(objective: &Objective, random: &mut Random, count: usize) -> Vec<f32> {
+    let draw = |_| match objective.z_distribution {
+        ZDistribution::Norm => random.normal() * objective.z_std,
+        ZDistribution::Uni => random.unit(),
+    };
+    (0..count).map(draw).map(|number| number as f32).collect()
 }
 
 /// Reads several scalars of the device at once.

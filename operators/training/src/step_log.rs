@@ -66,8 +66,7 @@ mod tests {
         let losses = StepLosses {
             loss_d: 1.0,
             loss_g: 2.0,
-            loss_recon: 0.5,
-            loss_kl: 0.25,
+            of_seen: Some([0.5, 0.25]),
             d_acc: 0.5,
             d_stepped: 1.0,
         };

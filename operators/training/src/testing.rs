@@ -62,7 +62,22 @@ fn batch(index: &[IndexedRow], grids: &[VoxelGrid], views: &[Vec<Image>]) -> Bat
     let schema = tables::view();
     let names: Vec<_> = schema.columns()[..4].iter().map(|c| c.name.as_str()).collect();
     let images = of(schema.project(&names), vec![Values::images(views)]);
-    voxels.beside(&images).and_then(|b| b.beside(&split)).expect("columns side by side")
+    let schema = tables::pose();
+    let names: Vec<_> = schema.columns()[..4].iter().map(|c| c.name.as_str()).collect();
+    let poses =
+        views.iter().map(|views| (0..views.len()).flat_map(axis_pose).collect::<Vec<f32>>());
+    let poses = of(schema.project(&names), vec![Values::tensor_lists(16, poses)]);
+    let all = voxels.beside(&images).and_then(|b| b.beside(&poses)).and_then(|b| b.beside(&split));
+    all.expect("columns side by side")
+}
+
+/// A camera at distance 2 along one of three axes, row-major 4x4.
+fn axis_pose(view: usize) -> [f32; 16] {
+    let mut pose = [0.0; 16];
+    (0..3).for_each(|row| pose[4 * row + (row + view) % 3] = 1.0);
+    pose[11] = 2.0;
+    pose[15] = 1.0;
+    pose
 }
 
 fn shape(category: &str, sample: &str) -> VoxelGrid {
@@ -107,13 +122,29 @@ fn views(grid: &VoxelGrid) -> Vec<Image> {
         .to_vec()
 }
 
-/// Parameters of a model that trains in milliseconds, with others put over them.
+/// Parameters of a network that trains in milliseconds, with others put over them. Those that are not
+/// of the network that is asked for are left out.
 pub(crate) fn tiny_params(more: &Value) -> Params {
     let mut params = json!({
-        "cube_len": 16, "image_size": 16, "z_size": 8, "encoder_channels": [4, 8],
-        "generator_channels": 4, "discriminator_channels": 2, "batch_size": 4, "epochs": 4,
-        "device": "cpu", "log_steps": true,
+        "cube_len": 16, "z_size": 8, "generator_channels": 4, "discriminator_channels": 2,
+        "batch_size": 4, "n_epochs": 4, "beta": [0.9, 0.99], "g_lr": 1e-3, "d_lr": 1e-4,
+        "adversarial_weight": 1e-3, "view": "random", "device": "cpu", "log_steps": true,
     });
+    let model = more["model"].as_str().unwrap_or("vae_gan");
+    if model != "gan" {
+        params["recon_loss"] = json!("bce");
+        params["recon_weight"] = json!(1.0);
+        params["kl_weight_start"] = json!(3e-5);
+        params["kl_weight_end"] = json!(3e-5);
+        params["e_lr"] = json!(5e-4);
+        params["encoder_channels"] = json!([4, 8]);
+    }
+    if model != "gan" && model != "attention_vae_gan" {
+        params["image_size"] = json!(16);
+    }
+    if model == "vae_gan" || model == "multi_view_vae_gan" {
+        params["initial_log_variance"] = json!(-4.0);
+    }
     for (key, value) in more.as_object().expect("a table") {
         params[key] = value.clone();
     }
@@ -127,6 +158,8 @@ pub(crate) struct Play {
     pub(crate) inputs: BTreeMap<String, PathBuf>,
     /// Asks to stop after so many batches.
     pub(crate) stop_after: Option<usize>,
+    /// Samples that are taken out of their batches, as an engine does with refused ones.
+    pub(crate) refused: Vec<String>,
 }
 
 /// Builds a task; panics with what is wrong.
@@ -172,7 +205,11 @@ pub(crate) fn play(
             let mut refusals = Refusals::default();
             let batch = task.prepare(&item, &rows.gather(&item.rows), &mut refusals);
             assert!(refusals.is_empty(), "{:?}", refusals.into_rows());
-            session.step(&item, &batch.expect("prepared"))?;
+            let batch = batch.expect("prepared");
+            let samples = batch.utf8("sample").expect("samples");
+            let is_kept = |row: &usize| !how.refused.iter().any(|r| r == samples.value(*row));
+            let kept: Vec<usize> = (0..batch.rows()).filter(is_kept).collect();
+            session.step(&item, &batch.gather(&kept))?;
             fed += 1;
             if how.stop_after == Some(fed) {
                 stop.store(true, Ordering::Relaxed);

@@ -17,6 +17,20 @@ fn train(data: &TinyData, folder: &Path, more: &Value, resume: bool) -> Result<O
     play("train", &tiny_params(more), data, folder, Play { resume, ..Play::default() })
 }
 
+/// Evaluates what was trained in `trained`.
+fn evaluate(
+    data: &TinyData,
+    trained: &Path,
+    folder: &Path,
+    more: &Value,
+) -> Result<Outcome, TaskError> {
+    let mut params = json!({ "device": "cpu" });
+    more.as_object().expect("a table").iter().for_each(|(k, v)| params[k] = v.clone());
+    let params = Params(params.as_object().expect("a table").clone());
+    let inputs = BTreeMap::from([("train".to_owned(), trained.to_owned())]);
+    play("evaluate", &params, data, folder, Play { inputs, ..Play::default() })
+}
+
 fn losses(folder: &Path) -> Vec<Value> {
     let text = fs::read_to_string(folder.join(step_log::FILE)).expect("a log");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
@@ -63,7 +77,7 @@ fn steps_lower_the_loss_on_four_samples() {
     train(
         &data,
         folder.path(),
-        &json!({ "epochs": 30, "adversarial_weight": 0.0, "e_lr": 0.01, "g_lr": 0.01 }),
+        &json!({ "n_epochs": 30, "adversarial_weight": 0.0, "e_lr": 0.01, "g_lr": 0.01 }),
         false,
     )
     .expect("trained");
@@ -77,7 +91,7 @@ fn steps_lower_the_loss_on_four_samples() {
 fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
     let data = TinyData::new([11, 3, 0]);
     let (whole, halves) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
-    let more = |epochs: u64| json!({ "epochs": epochs, "adversarial_weight": 0.1 });
+    let more = |epochs: u64| json!({ "n_epochs": epochs, "adversarial_weight": 0.1 });
     let expected = train(&data, whole.path(), &more(4), false).expect("trained");
     train(&data, halves.path(), &more(2), false).expect("trained");
     let found = train(&data, halves.path(), &more(4), true).expect("resumed");
@@ -104,7 +118,7 @@ fn a_run_that_was_stopped_within_an_epoch_loses_that_epoch_only() {
 #[test]
 fn a_checkpoint_of_another_run_is_not_gone_on_from() {
     let (data, folder) = (TinyData::new([6, 2, 0]), tempdir().expect("a folder"));
-    train(&data, folder.path(), &json!({ "epochs": 1 }), false).expect("trained");
+    train(&data, folder.path(), &json!({ "n_epochs": 1 }), false).expect("trained");
     let message = |data: &TinyData, more: Value| {
         train(data, folder.path(), &more, true).expect_err("another run").to_string()
     };
@@ -118,19 +132,19 @@ fn a_checkpoint_of_another_run_is_not_gone_on_from() {
 #[test]
 fn a_damaged_checkpoint_is_passed_over() {
     let (data, folder) = (TinyData::new([6, 2, 0]), tempdir().expect("a folder"));
-    train(&data, folder.path(), &json!({ "epochs": 2 }), false).expect("trained");
+    train(&data, folder.path(), &json!({ "n_epochs": 2 }), false).expect("trained");
     let expected = newest_files(folder.path());
     fs::write(folder.path().join("epoch-0002/weights.safetensors"), b"x").expect("damaged");
     let summary = inspect_checkpoint(folder.path());
     assert!(summary.is_err());
-    train(&data, folder.path(), &json!({ "epochs": 2 }), true).expect("resumed");
+    train(&data, folder.path(), &json!({ "n_epochs": 2 }), true).expect("resumed");
     assert_eq!(newest_files(folder.path()), expected);
 }
 
 #[test]
 fn so_many_steps_and_no_more() {
     let (data, folder) = (TinyData::new([9, 2, 0]), tempdir().expect("a folder"));
-    train(&data, folder.path(), &json!({ "epochs": 9, "max_steps": 5 }), false).expect("trained");
+    train(&data, folder.path(), &json!({ "n_epochs": 9, "max_steps": 5 }), false).expect("trained");
     assert_eq!(losses(folder.path()).len(), 5);
     assert_eq!(list(folder.path()).last().expect("one").manifest.step, 5);
 }
@@ -138,8 +152,8 @@ fn so_many_steps_and_no_more() {
 #[test]
 fn a_loss_that_is_no_number_names_the_step() {
     let (data, folder) = (TinyData::new([8, 0, 0]), tempdir().expect("a folder"));
-    let more = json!({ "reconstruction": "sse", "e_lr": 1.0, "g_lr": 1.0,
-                       "reconstruction_weight": 1e300, "epochs": 20 });
+    let more = json!({ "recon_loss": "sse", "e_lr": 1.0, "g_lr": 1.0,
+                       "recon_weight": 1e300, "n_epochs": 20 });
     let message = train(&data, folder.path(), &more, false).expect_err("diverged").to_string();
     assert!(message.contains("at step "), "{message}");
 }
@@ -148,24 +162,24 @@ fn a_loss_that_is_no_number_names_the_step() {
 fn an_evaluation_compares_with_baselines() {
     let data = TinyData::new([24, 4, 6]);
     let (trained, evaluated) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
-    train(&data, trained.path(), &json!({ "epochs": 3 }), false).expect("trained");
-    let evaluate = |more: Value| {
-        let inputs = BTreeMap::from([("train".to_owned(), trained.path().to_owned())]);
-        let mut params = json!({ "cube_len": 16, "image_size": 16, "device": "cpu" });
-        more.as_object().expect("a table").iter().for_each(|(k, v)| params[k] = v.clone());
-        let params = Params(params.as_object().expect("a table").clone());
-        let how = Play { inputs, ..Play::default() };
-        play("evaluate", &params, &data, evaluated.path(), how)
-    };
-    let outcome = evaluate(json!({})).expect("evaluated");
-    for line in ["6 test samples of 2 classes", "mean_shape", "nearest_image", "empty"] {
+    train(&data, trained.path(), &json!({ "n_epochs": 3 }), false).expect("trained");
+    let outcome = evaluate(&data, trained.path(), evaluated.path(), &json!({})).expect("evaluated");
+    for line in ["6 test samples of 2 classes", "mean_shape", "nearest_image", "empty", "chamfer"] {
         assert!(outcome.report.contains(line), "{}", outcome.report);
     }
     let metrics = outcome.metrics.expect("metrics");
-    // Four subjects, four thresholds, three figures overall and one for each of two classes.
-    assert_eq!(metrics.rows(), 4 * 4 * 5);
-    let refused = evaluate(json!({ "image_size": 32 })).expect_err("another size").to_string();
-    assert_eq!(refused, "image_size is 32, the model was trained with 16: set image_size = 16");
+    // Four subjects, four thresholds, three figures overall and one for each of two classes; squared
+    // error, distance (none of empty grids) and F-score of each; and the true share.
+    assert_eq!(metrics.rows(), 4 * 4 * 5 + 4 * 3 - 1 + 1);
+    let other = json!({ "checkpoint": "epoch:2" });
+    let outcome = evaluate(&data, trained.path(), evaluated.path(), &other).expect("evaluated");
+    assert!(outcome.report.contains("epoch 2 (asked for)"), "{}", outcome.report);
+    let missing = json!({ "checkpoint": "epoch:9" });
+    let fault = evaluate(&data, trained.path(), evaluated.path(), &missing).expect_err("epoch 9");
+    assert!(fault.to_string().starts_with("there is no checkpoint epoch:9"), "{fault}");
+    let views = json!({ "num_views": 2 });
+    let fault = evaluate(&data, trained.path(), evaluated.path(), &views).expect_err("two views");
+    assert_eq!(fault.to_string(), "num_views is 2, vae_gan looks at one view at most");
 }
 
 #[test]
@@ -174,7 +188,8 @@ fn several_views_are_learnt_from_together_and_a_resumed_run_is_the_same() {
     for combine_type in ["mean", "max"] {
         let (whole, halves) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
         let more = |epochs: u64| {
-            json!({ "epochs": epochs, "num_views": 3, "combine_type": combine_type,
+            json!({ "n_epochs": epochs, "model": "multi_view_vae_gan", "num_views": 3,
+                    "combine_type": combine_type,
                     "adversarial_weight": 0.1, "e_lr": 0.01, "g_lr": 0.01 })
         };
         train(&data, whole.path(), &more(4), false).expect("trained");
@@ -185,26 +200,122 @@ fn several_views_are_learnt_from_together_and_a_resumed_run_is_the_same() {
         let recon = |i: usize| losses[i]["loss_recon"].as_f64().expect("a number");
         assert!(recon(losses.len() - 1) < recon(0), "{losses:?}");
 
-        let evaluated = tempdir().expect("a folder");
-        let evaluate = |num_views: usize| {
-            let inputs = BTreeMap::from([("train".to_owned(), whole.path().to_owned())]);
-            let params = json!({ "cube_len": 16, "image_size": 16, "device": "cpu",
-                                 "num_views": num_views });
-            let params = Params(params.as_object().expect("a table").clone());
-            let how = Play { inputs, ..Play::default() };
-            play("evaluate", &params, &data, evaluated.path(), how)
-        };
-        let outcome = evaluate(3).expect("evaluated");
-        assert!(outcome.report.contains("6 test samples of 2 classes"), "{}", outcome.report);
-        let refused = evaluate(1).expect_err("another number").to_string();
-        assert_eq!(refused, "num_views is 1, the model was trained with 3: set num_views = 3");
+        // As many views as in training, or as many as one likes.
+        for more in [json!({}), json!({ "num_views": 1 })] {
+            let evaluated = tempdir().expect("a folder");
+            let outcome =
+                evaluate(&data, whole.path(), evaluated.path(), &more).expect("evaluated");
+            assert!(outcome.report.contains("6 test samples of 2 classes"), "{}", outcome.report);
+        }
     }
+}
+
+/// Parameters of a network that trains in milliseconds, for each of the kinds.
+fn kinds() -> [(&'static str, Value); 6] {
+    let pose = json!({ "model": "pose_vae_gan", "num_views": 2, "min_views": 1,
+                       "adversarial_weight": 0.1, "e_lr": 0.01, "g_lr": 0.01 });
+    let attention = json!({
+        "model": "attention_vae_gan", "image_height": 32, "image_width": 32,
+        "encoder_channels": [4, 4, 6], "heads": [2, 2], "hidden": [8, 8, 6], "target": "voxels",
+        "adversarial_weight": 0.1, "e_lr": 0.01, "g_lr": 0.01, "weight_decay": 0.01,
+    });
+    let mut reference = attention.clone();
+    reference["profile"] = json!("reference");
+    reference["recon_weight"] = json!(1.0);
+    let averaged = json!({ "ema_decay": 0.9, "clip_norm": 1.0, "e_lr": 0.01, "g_lr": 0.01 });
+    let gan = json!({ "model": "gan", "adversarial_weight": 1.0, "g_lr": 0.01 });
+    [
+        ("gan", gan),
+        ("vae_gan, averaged", averaged),
+        ("pose_vae_gan", pose.clone()),
+        ("pose_vae_gan, reference", {
+            let mut pose = pose;
+            pose["profile"] = json!("reference");
+            pose
+        }),
+        ("attention_vae_gan", attention),
+        ("attention_vae_gan, reference", reference),
+    ]
+}
+
+#[test]
+fn every_network_learns_resumes_and_is_evaluated() {
+    let data = TinyData::new([12, 4, 6]);
+    for (name, mut params) in kinds() {
+        let (whole, halves) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
+        let mut run = |folder: &Path, epochs: u64, resume: bool| {
+            params["n_epochs"] = json!(epochs);
+            train(&data, folder, &params, resume).expect(name)
+        };
+        run(whole.path(), 4, false);
+        run(halves.path(), 2, false);
+        run(halves.path(), 4, true);
+        assert_eq!(newest_files(whole.path()), newest_files(halves.path()), "{name}");
+        let losses = losses(whole.path());
+        if let Some(last) = losses.last().and_then(|l| l["loss_recon"].as_f64()) {
+            let first = losses[0]["loss_recon"].as_f64().expect("a number");
+            assert!(last < first, "{name}: {losses:?}");
+        }
+        assert!(losses.iter().all(|l| l["loss_d"].as_f64().is_some_and(|v| v > 0.0)), "{name}");
+        let evaluated = tempdir().expect("a folder");
+        let outcome = evaluate(&data, whole.path(), evaluated.path(), &json!({})).expect(name);
+        let line = if name == "gan" { "random_noise" } else { "6 test samples of 2 classes" };
+        assert!(outcome.report.contains(line), "{name}: {}", outcome.report);
+    }
+}
+
+#[test]
+fn a_gan_needs_neither_pictures_nor_poses() {
+    let task = task("train", &tiny_params(&json!({ "model": "gan", "adversarial_weight": 1.0 })));
+    let columns = task.columns();
+    assert_eq!(columns, ["sample", "category", "content", "voxels", "resolution", "split"]);
+}
+
+#[test]
+fn one_class_is_learnt_alone() {
+    let (data, folder) = (TinyData::new([12, 2, 0]), tempdir().expect("a folder"));
+    train(&data, folder.path(), &json!({ "obj": "box", "n_epochs": 1 }), false).expect("trained");
+    let newest = list(folder.path()).pop().expect("a checkpoint").manifest;
+    assert_eq!(newest.history[0].samples, 6);
+    let fault = train(&data, folder.path(), &json!({ "obj": "lamp" }), false).expect_err("no lamp");
+    assert!(fault.to_string().contains("class `lamp` (obj)"), "{fault}");
+}
+
+#[test]
+fn training_ends_when_validation_is_not_better_any_more() {
+    let (data, folder) = (TinyData::new([8, 2, 0]), tempdir().expect("a folder"));
+    let still = json!({ "e_lr": 1e-12, "g_lr": 1e-12, "n_epochs": 30, "early_stop_epochs": 3 });
+    let outcome = train(&data, folder.path(), &still, false).expect("trained");
+    assert!(outcome.report.contains("Ended early"), "{}", outcome.report);
+    assert!(list(folder.path()).last().expect("one").manifest.epoch < 30);
+}
+
+#[test]
+fn a_run_that_diverges_goes_back_three_times() {
+    let (data, folder) = (TinyData::new([8, 2, 0]), tempdir().expect("a folder"));
+    let wild = json!({ "recon_loss": "sse", "e_lr": 1.0, "g_lr": 1.0, "recon_weight": 1e300,
+                       "n_epochs": 40, "on_nan": "roll_back" });
+    let message = train(&data, folder.path(), &wild, false).expect_err("diverged").to_string();
+    assert!(message.contains("after 3 times of going back"), "{message}");
+}
+
+#[test]
+fn a_batch_is_made_up_from_the_next_samples() {
+    let data = TinyData::new([10, 0, 0]);
+    let folder = tempdir().expect("a folder");
+    let how = Play { refused: vec!["train001".to_owned()], ..Play::default() };
+    let params = tiny_params(&json!({ "n_epochs": 1 }));
+    play("train", &params, &data, folder.path(), how).expect("trained");
+    // Nine of ten, in batches of four: two whole ones, and one row that is left out.
+    let newest = list(folder.path()).pop().expect("a checkpoint").manifest;
+    assert_eq!((newest.step, newest.history[0].samples), (2, 8));
 }
 
 #[test]
 fn a_sample_with_too_few_views_is_refused() {
     let data = TinyData::new([1, 0, 0]);
-    let task = task("train", &tiny_params(&json!({ "num_views": 4 })));
+    let task =
+        task("train", &tiny_params(&json!({ "model": "multi_view_vae_gan", "num_views": 4 })));
     let rows = data.rows.project(&task.columns().iter().map(String::as_str).collect::<Vec<_>>());
     let item = Item { epoch: 0, sequence: 0, purpose: Purpose::Train, rows: vec![0] };
     let mut refusals = Refusals::default();
@@ -219,7 +330,7 @@ fn a_sample_with_too_few_views_is_refused() {
 fn an_evaluation_without_a_checkpoint_says_what_to_do() {
     let (data, folder) = (TinyData::new([2, 0, 2]), tempdir().expect("a folder"));
     let inputs = BTreeMap::from([("train".to_owned(), folder.path().to_owned())]);
-    let params = json!({ "cube_len": 16, "image_size": 16, "device": "cpu" });
+    let params = json!({ "device": "cpu" });
     let params = Params(params.as_object().expect("a table").clone());
     let how = Play { inputs, ..Play::default() };
     let fault = play("evaluate", &params, &data, folder.path(), how).expect_err("no checkpoint");
@@ -247,7 +358,7 @@ fn the_first_steps_on_wgpu_are_those_on_the_cpu() {
     let run = |device: &str| {
         let folder = tempdir().expect("a folder");
         let more =
-            json!({ "device": device, "max_steps": 10, "epochs": 5, "adversarial_weight": 0.1 });
+            json!({ "device": device, "max_steps": 10, "n_epochs": 5, "adversarial_weight": 0.1 });
         train(&data, folder.path(), &more, false).expect("trained");
         let newest = list(folder.path()).pop().expect("a checkpoint");
         assert_eq!(newest.manifest.device, device);

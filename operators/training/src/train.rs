@@ -1,4 +1,4 @@
-//! `train`: teaches a 3D-VAE-GAN to reconstruct a grid from one picture.
+//! `train`: teaches a network to reconstruct grids from pictures, or to imagine them.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use voxflow_contract::{
     Purpose, Refusals, Schedule, Schema, Session, SetupFault, Stage, Task, TaskContext, TaskError,
 };
 
-use crate::prepare::{Preparation, View};
+use crate::literature::ModelName;
+use crate::prepare::{PictureForm, Preparation, View};
 use crate::schedule::{BatchOrder, items};
 use crate::train_params::TrainParams;
 use crate::train_session::TrainSession;
@@ -21,45 +22,57 @@ impl Kind for TrainKind {
     }
 
     fn summary(&self) -> &'static str {
-        "Trains a 3D-VAE-GAN to reconstruct an occupancy grid from one picture or several."
+        "Trains a network to reconstruct grids from pictures, or to imagine them."
     }
 
     fn manual(&self) -> &'static str {
-        "Reads a data set with columns `images`, `voxels`, `resolution` and `split`, learns from the \
-         rows of split `train`, measures on those of `val` after each epoch, and leaves checkpoints \
-         in its folder.\n\n\
-         The model is the 3D-VAE-GAN of Wu et al. 2016 in the layers of public code: five \
-         convolutions encode a picture, five transposed ones make a grid of the code, five judge \
-         grids. With `num_views` above 1 it is the MV-3D-VAE-GAN: the views of all objects of a batch \
-         are encoded at once, normalised as one batch, and the codes of an object's views become one \
-         by `combine_type`; the divergence is averaged over views. Known defects are mended (profile \
-         `fixed`): pictures are channel-first in 0 to 1 over a stated background, losses are taken on \
-         logits and averaged over the batch, codes of pictures and of the prior pass the generator as \
-         one batch, encoder and generator take \
-         gradients at the same weights. Optimiser: Adam with epsilon 1e-8. The defaults are a small \
-         network that learns on a CPU in minutes; the sizes of the literature are named at each \
-         parameter.\n\n\
+        "Reads a data set, learns from the rows of split `train`, measures on those of `val` after each \
+         epoch, and leaves checkpoints in its folder. `model` names the network; `voxflow models` shows \
+         the layers of each:\n\n\
+         - `gan`, the 3D-GAN (Wu et al. 2016): learns from grids alone to imagine others.\n\
+         - `vae_gan`, the 3D-VAE-GAN: reconstructs a grid from one picture.\n\
+         - `multi_view_vae_gan`: from several pictures of an object, whose codes become one by \
+         `combine_type`. All views of all objects of a batch are encoded at once and normalised as one \
+         batch; the divergence is averaged over an object's views.\n\
+         - `pose_vae_gan`: from several pictures and where their cameras stood: rotation and translation \
+         of `camera_from_world`, 12 numbers a view.\n\
+         - `attention_vae_gan`, the 3DAttnVAE-GAN: from one grey picture, to soft grids.\n\n\
+         Columns that are read: `voxels` and `resolution`, or `occupancy`; `images` but for `gan`; \
+         `camera_from_world` for `pose_vae_gan`; `split`. Pictures are fitted whole into their frame, \
+         channel-first in 0 to 1 over `background`.\n\n\
+         Defaults are those of the network's public code, full size: set what is smaller for a CPU. \
+         They differ by network; `profile = \"reference\"` has its defects too. The gradient of which \
+         loss moves which part: the discriminator learns to tell true grids from imagined ones while \
+         its accuracy is at most `d_thresh`; the encoder takes reconstruction and divergence; the \
+         generator takes reconstruction and, weighed by `adversarial_weight`, what the discriminator \
+         says of grids of random codes. Encoder and generator take theirs at the same weights. With \
+         `adversarial = \"reference\"` generator and discriminator share the discriminator's loss. \
+         Losses are taken on logits and averaged over the batch. Optimiser: Adam with epsilon 1e-8, \
+         AdamW where `weight_decay` is above 0.\n\n\
          Weights, noise, soft labels, the order of rows and the choice of views are drawn on the \
          host from the pipeline's seed, each keyed by what it is for, its epoch and its place. So \
          every device starts from the same weights, and on the CPU the same run gives the same bytes, \
          whatever the number of threads and wherever it was interrupted. Rows are shuffled within a \
          window of row groups, so that a data set may be larger than memory; a last batch of one row \
          is left out.\n\n\
-         Every epoch leaves a folder `epoch-0001`, ... with weights and optimiser states as \
-         safetensors and a manifest with the hash of each. The newest `keep_checkpoints` and the best \
-         by validation stay. A resumed run goes on from the newest whose hashes hold; when model, \
-         parameters, seed or data set are others than the checkpoint's it says so and stops. A run \
-         that is asked to stop does so after the step at hand and writes nothing: the epoch is lost. \
-         A run that is not resumed removes the checkpoints of an earlier one.\n\n\
-         A loss that is not a number stops the run and names the step. A sample without the view that \
-         is asked for, with a picture that cannot be decoded or with a grid of another edge is an \
-         error.\n\n\
+         Every epoch leaves a folder `epoch-0001`, ... with weights, their moving average if \
+         `ema_decay` is above 0, and optimiser states as safetensors and a manifest with the hash of \
+         each. The newest `keep_checkpoints` and the best by validation stay. Validation is the mean \
+         intersection over union; for `gan`, of each validation grid with the nearest of 128 imagined \
+         ones. A resumed run goes on from the newest whose hashes hold; when network, parameters, seed \
+         or data set are others than the checkpoint's it says so and stops. A run that is asked to stop \
+         does so after the step at hand and writes nothing: the epoch is lost. A run that is not \
+         resumed removes the checkpoints of an earlier one.\n\n\
+         A loss that is not a number stops the run and names the step, or goes back to the newest \
+         checkpoint at half the learning rates (`on_nan`). A collapse (validation grids nearly empty, \
+         nearly full or in pieces, a discriminator that never steps or is never right) is told, or \
+         treated alike (`on_collapse`).\n\n\
          Device: `auto` takes CUDA where it is built in and there is a driver, else a GPU by wgpu, \
          else the CPU. A software adapter is taken only for `wgpu` by name."
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn inputs(&self) -> Inputs {
@@ -72,7 +85,7 @@ impl Kind for TrainKind {
 
     fn example(&self) -> &'static str {
         "[[stage]]\nid = \"train\"\nuse = \"train\"\nfrom = \"dataset\"\n\
-         cube_len = 32\nimage_size = 64\nepochs = 16\nlr_half_life = 6.0\n"
+         model = \"vae_gan\"\ncube_len = 32\nimage_size = 64\nn_epochs = 16\n"
     }
 
     fn parameters(&self) -> schemars::Schema {
@@ -80,63 +93,84 @@ impl Kind for TrainKind {
     }
 
     fn build(&self, params: &Params, context: &BuildContext) -> Result<Stage, Vec<ParamError>> {
-        let params: TrainParams = params.parse()?;
-        params.check()?;
+        let params = TrainParams::read(params)?;
         let view =
             View::parse(&params.view).map_err(|message| vec![ParamError::new("view", message)])?;
-        Ok(Stage::Task(Arc::new(Train { params, view, seed: context.seed })))
+        let preparation = preparation(&params, view, context.seed);
+        Ok(Stage::Task(Arc::new(Train { params, preparation })))
     }
 }
 
 /// A `train` stage with its parameters.
 struct Train {
     params: TrainParams,
-    view: View,
-    seed: u64,
+    preparation: Preparation,
+}
+
+/// How a network's rows are prepared.
+pub(crate) fn preparation(params: &TrainParams, view: View, seed: u64) -> Preparation {
+    let several = if params.min_views == 0 { params.num_views } else { params.min_views };
+    Preparation {
+        cube_len: params.cube_len,
+        picture: picture_form(params),
+        poses: params.model == ModelName::PoseVaeGan && params.use_pose,
+        target: params.target,
+        train_view: view,
+        other_view: match view {
+            View::Random => View::Fixed(0),
+            fixed @ View::Fixed(_) => fixed,
+        },
+        num_views: params.num_views,
+        min_views: several,
+        seed,
+    }
+}
+
+fn picture_form(params: &TrainParams) -> Option<PictureForm> {
+    let background = params.background;
+    let square = params.image_size;
+    match params.model {
+        ModelName::Gan => None,
+        ModelName::VaeGan | ModelName::MultiViewVaeGan | ModelName::PoseVaeGan => {
+            Some(PictureForm { channels: 3, height: square, width: square, background })
+        }
+        ModelName::AttentionVaeGan => Some(PictureForm {
+            channels: 1,
+            height: params.image_height,
+            width: params.image_width,
+            background,
+        }),
+    }
 }
 
 impl Train {
-    fn preparation(&self) -> Preparation {
-        Preparation {
-            cube_len: self.params.cube_len,
-            image_size: self.params.image_size,
-            background: self.params.background,
-            train_view: self.view,
-            other_view: match self.view {
-                View::Random => View::Fixed(0),
-                fixed @ View::Fixed(_) => fixed,
-            },
-            num_views: self.params.num_views,
-            seed: self.seed,
-        }
-    }
-
     fn course(&self, index: &Arc<DataIndex>) -> Result<Course, SetupFault> {
         let order = BatchOrder {
-            seed: self.seed,
+            seed: self.preparation.seed,
             batch_size: self.params.batch_size,
             window_groups: self.params.window_groups,
+            category: self.params.obj.clone(),
         };
-        Course::new(order, index.clone(), self.params.epochs, self.params.max_steps)
+        Course::new(order, index.clone(), &self.params)
     }
 }
 
 impl Task for Train {
     fn check(&self, data: &Schema) -> Result<(), SetupFault> {
-        self.preparation().check(data)
+        self.preparation.check(data)
     }
 
     fn columns(&self) -> Vec<String> {
-        Preparation::columns()
+        self.preparation.columns()
     }
 
     fn prepare(&self, item: &Item, rows: &Batch, refusals: &mut Refusals) -> Result<Batch, Fault> {
-        self.preparation().pictures(item, rows, refusals)
+        self.preparation.rows(item, rows, refusals)
     }
 
     fn open(&self, context: TaskContext) -> Result<(Schedule, Box<dyn Session>), TaskError> {
         let course = self.course(&context.index)?;
-        let session = TrainSession::open(&self.params, self.seed, &course, context)?;
+        let session = TrainSession::open(&self.params, &self.preparation, &course, context)?;
         let epochs = session.epochs_done()..course.epochs;
         let plan: EpochPlan = Arc::new(move |epoch| course.items(epoch));
         Ok((Schedule { epochs, plan }, Box::new(session)))
@@ -159,16 +193,20 @@ impl Course {
     fn new(
         order: BatchOrder,
         index: Arc<DataIndex>,
-        epochs: u64,
-        max_steps: Option<u64>,
+        params: &TrainParams,
     ) -> Result<Self, SetupFault> {
         let steps_per_epoch = order.training(&index, 0).len() as u64;
         if steps_per_epoch == 0 {
-            return Err(SetupFault::new(
-                "the data set has fewer than 2 rows of split `train`: nothing to learn from",
-            ));
+            let of_class = match order.category.as_str() {
+                "" => String::new(),
+                category => format!(" and class `{category}` (obj)"),
+            };
+            return Err(SetupFault::new(format!(
+                "the data set has too few rows of split `train`{of_class}: nothing to learn from"
+            )));
         }
-        let steps = max_steps.unwrap_or(u64::MAX).min(epochs.saturating_mul(steps_per_epoch));
+        let all = params.n_epochs.saturating_mul(steps_per_epoch);
+        let steps = params.max_steps.unwrap_or(u64::MAX).min(all);
         let epochs = steps.div_ceil(steps_per_epoch);
         Ok(Self { order, index, steps_per_epoch, epochs, steps })
     }
