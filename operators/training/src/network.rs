@@ -7,7 +7,7 @@ use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 use voxflow_models::{
     AttentionVaeGan, Gan, Generated, MultiViewVaeGan, Noise, Normalised, POSE_SIZE, PoseVaeGan,
-    ReconstructionLoss, ViewStatistics, Views,
+    ReconstructionLoss, Views,
 };
 
 use crate::adam::Adam;
@@ -117,7 +117,7 @@ pub(crate) trait Network: Module + Normalised {
 
     /// Measures the running statistics anew.
     fn measure_passes(&mut self, passes: Vec<(Option<Seen>, PassNoise)>) {
-        measure(self, passes);
+        self.measure(passes, |network, (seen, noise)| drop(network.pass(seen.as_ref(), noise)));
     }
 
     /// Takes the gradients of a part out of all.
@@ -194,9 +194,8 @@ impl Network for MultiViewVaeGan {
     }
 
     fn measure_passes(&mut self, passes: Vec<(Option<Seen>, PassNoise)>) {
-        let usual = std::mem::replace(&mut self.statistics, ViewStatistics::Joint);
-        measure(self, passes);
-        self.statistics = usual;
+        let passes = of_seen(passes).map(|(seen, noise)| (seen.images, seen.views, noise));
+        self.measure_statistics(passes);
     }
 }
 
@@ -234,9 +233,11 @@ impl Network for PoseVaeGan {
     }
 
     fn measure_passes(&mut self, passes: Vec<(Option<Seen>, PassNoise)>) {
-        let usual = std::mem::replace(&mut self.statistics, ViewStatistics::Joint);
-        measure(self, passes);
-        self.statistics = usual;
+        let passes = of_seen(passes).map(|(seen, noise)| {
+            let poses = poses_of(&seen);
+            (seen.images, poses, seen.views, noise)
+        });
+        self.measure_statistics(passes);
     }
 }
 
@@ -276,6 +277,10 @@ fn poses_of(seen: &Seen) -> Tensor<2> {
     seen.poses.clone().unwrap_or_else(none)
 }
 
-fn measure<N: Network>(network: &mut N, passes: Vec<(Option<Seen>, PassNoise)>) {
-    network.measure(passes, |network, (seen, noise)| drop(network.pass(seen.as_ref(), noise)));
+/// What was seen in passes, and their noise as networks take it.
+fn of_seen(passes: Vec<(Option<Seen>, PassNoise)>) -> impl Iterator<Item = (Seen, Noise)> {
+    passes.into_iter().filter_map(|(seen, noise)| {
+        let PassNoise { epsilon, prior, .. } = noise;
+        Some((seen?, Noise { epsilon: epsilon?, prior }))
+    })
 }

@@ -104,6 +104,7 @@ impl<N: Network> Trainer<N> {
         losses
     }
 
+    /// The discriminator learns to tell, encoder and generator to reconstruct, the generator to fool.
     fn step_to_fool(
         &mut self,
         pass: Pass,
