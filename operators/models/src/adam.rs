@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn one_pass_gives_what_single_operations_give() {
         let rule = AdamRule { rate: 0.1, betas: [0.5, 0.9], epsilon: 1e-8, steps: 3 };
-        let wave = |shift: f32| (0..99_999).map(|i| (i as f32 * 0.37 + shift).sin());
+        let wave = |shift: f32| (0..99_999).map(move |i| (i as f32 * 0.37 + shift).sin());
         let tensor = |numbers: Vec<f32>| flex::tensor(numbers, vec![99_999]);
         let second = tensor(wave(3.0).map(f32::abs).collect());
         let [weights, gradient, first] = [0.0, 1.0, 2.0].map(|i| tensor(wave(i).collect()));
