@@ -26,6 +26,16 @@ peers-end-to-end PYTHON *FILES:
     cargo build --release
     {{PYTHON}} benches/peers/end_to_end.py --voxflow target/release/voxflow {{FILES}}
 
+# The training step of the 3D-VAE-GAN beside PyTorch, on the CPU; PYTHON has torch, safetensors and numpy
+peers-step PYTHON *OPTIONS:
+    cargo build --release --workspace --example time_step
+    {{PYTHON}} benches/peers/torch_step.py target/release/examples/time_step {{OPTIONS}}
+
+# The same on an NVIDIA card: CUDA and Vulkan beside eager and compiled PyTorch
+bench-gpu PYTHON *OPTIONS:
+    cargo build --release -p voxflow-training --features cuda,vulkan --example time_step
+    {{PYTHON}} benches/peers/torch_step.py target/release/examples/time_step --device cuda,vulkan --cube 32,64 --batch 32,128 --compile {{OPTIONS}}
+
 # From nothing to a trained and evaluated network
 quickstart *OPTIONS:
     cargo run --release -- run pipelines/quickstart.toml {{OPTIONS}}

@@ -1,12 +1,15 @@
 """The networks of operators/models in PyTorch, written from the tables of their layers, and what they answer.
 
     torch_parity.py                    writes the fixtures of operators/models/tests/data/torch
-    torch_parity.py --full PARITY      compares at the sizes of the literature; PARITY is the built example:
+    torch_parity.py --full PARITY      compares at the sizes of the literature, answers and ten training steps;
+                                       PARITY is the built example:
                                        cargo build --release -p voxflow-models --example parity
 
 A case is a safetensors file: `weight.*` before anything ran, `input.*`, then `eval.*` (running statistics),
 `train.*` (batch statistics), `grad.*` of `train.loss` and `after.*`, running statistics after that pass. Its
-metadata say which network it is and how it is configured, in the words of the Rust configuration.
+metadata say which network it is and how it is configured, in the words of the Rust configuration. A case of
+training steps has `setting.*`, `input.batch_0.*` and `input.batch_1.*` by turns, `input.STEP.*` drawn anew in each,
+and `loss.*`, one number a step.
 """
 
 import argparse
@@ -429,6 +432,104 @@ def tensors_of(model, inputs, reconstruction):
     return {k: v.contiguous() for k, v in tensors.items()}
 
 
+# Learning rates of encoder, generator and discriminator, betas, weights of reconstruction and divergence.
+SETTINGS = {"rates": [1e-4, 2.5e-3, 1e-3], "betas": [0.5, 0.5], "weights": [1.0, 1.0], "d_thresh": [0.8]}
+OF_POSE = {"rates": [1e-4, 1e-4, 1e-5], "betas": [0.5, 0.999], "weights": [50.0, 1e-2], "d_thresh": [0.8]}
+STEPS = 10
+
+
+def steps_case(network, c, reconstruction="sse", samples=3, counts=None, settings=None, seed=0):
+    """Model, inputs and metadata of ten steps: two batches by turns, random numbers anew in each."""
+    settings = settings or SETTINGS
+    model, first, metadata = case_of(network, c, reconstruction, samples, counts, seed)
+    inputs = {f"setting.{k}": torch.tensor(v, dtype=torch.float64) for k, v in settings.items()}
+    if "counts" in first:
+        inputs["input.counts"] = first["counts"]
+    for batch in range(2):
+        given = inputs_of(network, c, samples, counts)
+        inputs |= {f"input.batch_{batch}.{k}": given[k] for k in ("images", "poses", "target") if k in given}
+    for step in range(STEPS):
+        given = inputs_of(network, c, samples, counts)
+        drawn = {k: given[k] for k in ("epsilon", "prior", "codes") if k in given}
+        if network == "gan":
+            drawn["codes_again"] = torch.randn_like(given["codes"])
+        drawn["true_labels"] = torch.empty(samples).uniform_(0.7, 1.0)
+        drawn["imagined_labels"] = torch.empty(samples).uniform_(0.0, 0.3)
+        inputs |= {f"input.{step}.{k}": v for k, v in drawn.items()}
+    metadata["steps"] = str(STEPS)
+    return model, inputs, metadata
+
+
+class Learner:
+    """A network, its optimisers, and steps: "gradient of loss L for the parameters P"."""
+
+    def __init__(self, model, settings, reconstruction):
+        self.model, self.reconstruction = model.train(), reconstruction
+        self.weights, self.d_thresh = settings["weights"], settings["d_thresh"][0]
+        parts = {"E": 0, "G": 1, "D": 2}
+        self.sets = {p: list(getattr(model, p).parameters()) for p in parts if hasattr(model, p)}
+        self.optimisers = {
+            p: torch.optim.Adam(self.sets[p], settings["rates"][parts[p]], settings["betas"], eps=1e-8)
+            for p in self.sets
+        }
+
+    def move(self, loss, parts):
+        parameters = [x for p in parts if p in self.sets for x in self.sets[p]]
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True)):
+            parameter.grad = gradient
+        for part in parts:
+            if part in self.optimisers:
+                self.optimisers[part].step()
+
+    def imagine(self, inputs):
+        """Grids made up for D, again for G, reconstructions, and the divergence."""
+        model = self.model
+        if model.network == "gan":
+            return model.G(inputs["codes"]).sigmoid(), model.G(inputs["codes_again"]).sigmoid(), None, None
+        mean, log_variance = model.encode(inputs)
+        seen = model.combine(mean + (log_variance / 2).exp() * inputs["epsilon"], inputs)
+        logits = model.G(torch.cat([seen, inputs["prior"]]))
+        grids, fakes = model.occupancies(logits).split([len(seen), len(inputs["prior"])])
+        return fakes, fakes, grids, model.divergence(mean, log_variance, inputs)
+
+    def step(self, inputs):
+        target = inputs["target"].to(next(self.model.parameters()).dtype)
+        fakes, again, grids, divergence = self.imagine(inputs)
+        of_true, of_fakes = self.model.D(target), self.model.D(fakes.detach())
+        accuracy = ((of_true >= 0).double().mean() + (of_fakes <= 0).double().mean()).item() / 2
+        loss = F.binary_cross_entropy_with_logits(of_true, inputs["true_labels"].to(target.dtype))
+        loss = loss + F.binary_cross_entropy_with_logits(of_fakes, inputs["imagined_labels"].to(target.dtype))
+        is_open = accuracy <= self.d_thresh
+        if is_open:
+            self.move(loss, "D")
+        fooling = fooled(self.model.D(again), 1.0)
+        losses = {"d": loss, "accuracy": accuracy, "d_stepped": float(is_open), "g": fooling}
+        total = fooling
+        if grids is not None:
+            found = reconstructed(self.reconstruction, grids, target)
+            losses |= {"reconstruction": found, "divergence": divergence}
+            total = total + self.weights[0] * found + self.weights[1] * divergence
+        self.move(total, "EG")
+        return {k: v.item() if isinstance(v, torch.Tensor) else v for k, v in losses.items()}
+
+
+def trained(model, inputs, metadata, dtype=torch.float32):
+    """Weights and inputs of a case of steps, and the losses of the steps."""
+    tensors = {f"weight.{k}": v.clone() for k, v in model.state_dict().items()} | inputs
+    settings = {k.removeprefix("setting."): v.tolist() for k, v in inputs.items() if k.startswith("setting.")}
+    learner, losses = Learner(model, settings, metadata["reconstruction"]), {}
+    for step in range(STEPS):
+        given = {k.removeprefix(f"input.{step}."): v for k, v in inputs.items() if k.startswith(f"input.{step}.")}
+        batch = f"input.batch_{step % 2}."
+        given |= {k.removeprefix(batch): v for k, v in inputs.items() if k.startswith(batch)}
+        if "input.counts" in inputs:
+            given["counts"] = inputs["input.counts"]
+        given = {k: v.to(dtype) if v.dtype.is_floating_point else v for k, v in given.items()}
+        for name, value in learner.step(given).items():
+            losses.setdefault(f"loss.{name}", []).append(value)
+    return tensors | {k: torch.tensor(v) for k, v in losses.items()}
+
+
 def vae(cube, image, z, channels, g, d, kind="Coded", rectified=False, scrambled=False):
     return {
         "cube_len": cube, "image_size": image, "z_size": z, "encoder_channels": channels,
@@ -490,6 +591,33 @@ def small_cases():
     }
 
 
+def small_steps():
+    coded, sizes = vae(16, 17, 3, [3, 4], 1, 1), [6, 5]
+    posed = pose(16, 16, 3, [3, 4], 2, 2, sizes, "Concat")
+    seen = attention(16, 32, 64, 4, [4, 4, 3], 2, 2, [2, 4], [6, 5, 4])
+    return {
+        "steps_gan": steps_case("gan", gan(16, 3, 2, 2)),
+        "steps_vae_gan": steps_case("vae_gan", coded),
+        "steps_multi_view": steps_case("multi_view", several(coded, "Mean"), samples=2, counts=[1, 2]),
+        "steps_pose": steps_case("pose", posed, "mse", samples=2, counts=[1, 2], settings=OF_POSE),
+        "steps_attention": steps_case("attention", seen, samples=2),
+    }
+
+
+def full_steps():
+    """Makers of ten steps at the sizes of the literature."""
+    channels, seen = [64, 128, 256, 512, 400], [32, 64, 128, 256, 512]
+    coded = vae(32, 224, 200, channels, 32, 32)
+    yield "gan 32", lambda: steps_case("gan", gan(32, 200, 32, 32), samples=4)
+    yield "vae_gan coded", lambda: steps_case("vae_gan", coded, samples=4)
+    mean = several(coded, "Mean")
+    yield "multi_view mean", lambda: steps_case("multi_view", mean, samples=3, counts=[1, 2, 1])
+    sizes = pose(32, 224, 128, seen, 64, 32, [128, 64], "Concat")
+    yield "pose Concat", lambda: steps_case("pose", sizes, "mse", samples=3, counts=[1, 2, 1], settings=OF_POSE)
+    large = attention(64, 192, 256, 1024, [32, 64, 128], 8, 64, [4, 8], [1024, 512, 256])
+    yield "attention", lambda: steps_case("attention", large)
+
+
 def full_cases():
     """Makers of cases at the sizes of the literature, one at a time: they are large."""
     channels, seen = [64, 128, 256, 512, 400], [32, 64, 128, 256, 512]
@@ -521,6 +649,10 @@ def write_fixtures():
             is_grid = key in ("eval.grids", "train.logits")
             kept[key] = tensor.flatten()[::GRID_STRIDE].contiguous() if is_grid else tensor
         metadata["stride"] = str(GRID_STRIDE)
+        save_file(kept, FOLDER / f"{name}.safetensors", metadata)
+    for name, (model, inputs, metadata) in small_steps().items():
+        kept = trained(model, inputs, metadata)
+        kept = {k: v.contiguous() for k, v in kept.items() if not k.endswith("num_batches_tracked")}
         save_file(kept, FOLDER / f"{name}.safetensors", metadata)
     total = sum(file.stat().st_size for file in FOLDER.glob("*.safetensors"))
     print(f"{total / 1e6:.2f} MB in {FOLDER}, torch {torch.__version__}")
@@ -571,8 +703,37 @@ def compare(parity):
             print(f"| {name} | {prefix[:-1]} | {columns} |", flush=True)
 
 
+def compare_steps(parity):
+    """Largest difference of a loss in ten steps, as a share of it: ours, PyTorch's, and PyTorch's in double precision."""
+    print("| case | loss | ours - torch | at step | torch - double | ours - double |")
+    print("|---|---|---|---|---|---|")
+    for name, make in full_steps():
+        model, inputs, metadata = make()
+        exact = copy.deepcopy(model).double()
+        with tempfile.TemporaryDirectory() as folder:
+            asked, answered = pathlib.Path(folder) / "asked", pathlib.Path(folder) / "answered"
+            kept = {f"weight.{k}": v.clone() for k, v in model.state_dict().items()} | inputs
+            save_file({k: v.contiguous() for k, v in kept.items()}, asked, metadata)
+            subprocess.run([parity, asked, answered], check=True)
+            with safe_open(answered, "pt") as file:
+                ours = {key: file.get_tensor(key) for key in file.keys()}
+        torch32 = trained(model, inputs, metadata)
+        double = trained(exact, inputs, metadata, torch.float64)
+        for key in sorted(ours):
+            share = lambda a, b: ((a.double() - b.double()).abs() / b.double().abs().clamp(min=1e-30))
+            pairs = [(ours, torch32), (torch32, double), (ours, double)]
+            shares = [share(a[key], b[key]) for a, b in pairs]
+            largest = [f"{s.max().item():.1e}" for s in shares]
+            step = shares[0].argmax().item()
+            print(f"| {name} | {key[5:]} | {largest[0]} | {step} | {largest[1]} | {largest[2]} |", flush=True)
+
+
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--full", metavar="PARITY", help="compare at the sizes of the literature")
     full = arguments.parse_args().full
-    compare(full) if full else write_fixtures()
+    if full:
+        compare(full)
+        compare_steps(full)
+    else:
+        write_fixtures()

@@ -2,6 +2,8 @@
 
 #[path = "../tests/parity/replay.rs"]
 mod replay;
+#[path = "../tests/parity/steps.rs"]
+mod steps;
 
 use std::error::Error;
 use std::fs;

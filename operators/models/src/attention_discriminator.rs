@@ -4,10 +4,10 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{Conv3d, Conv3dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig3d};
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::normalise;
+use crate::convolution::conv3d;
 use crate::generator::CUBE_LENS;
 use crate::layers::Trace;
 use crate::pose_generator::{STEM_EDGE, doublings};
@@ -78,7 +78,7 @@ impl AttentionDiscriminator {
     pub fn forward(&self, grids: Tensor<4>) -> Tensor<1> {
         let layers = self.convolutions.iter().zip(&self.normalisations);
         let features = layers.fold(grids.unsqueeze_dim::<5>(1), |x, (convolution, norm)| {
-            leaky_relu(normalise(norm, convolution.forward(x)), self.leak)
+            normalise(norm, conv3d(convolution, x), self.leak)
         });
         self.head.forward(features.flatten::<2>(1, 4)).flatten::<1>(0, 1)
     }

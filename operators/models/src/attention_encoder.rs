@@ -10,6 +10,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::attention::{Attention, AttentionConfig};
+use crate::convolution::conv2d;
 use crate::layers::Trace;
 
 /// Edges of the max pooling after each convolution.
@@ -137,7 +138,7 @@ impl AttentionEncoder {
     pub fn forward(&self, images: Tensor<4>, seed: Option<u64>) -> (Tensor<2>, Tensor<2>) {
         let mut features = images;
         for (stage, convolution) in self.convolutions.iter().enumerate() {
-            features = relu(pool(stage).forward(convolution.forward(features)));
+            features = relu(pool(stage).forward(conv2d(convolution, features)));
             if let Some(attention) = self.attentions.get(stage) {
                 let seed = seed.map(|seed| seed.wrapping_add(stage as u64));
                 features = features.clone() + attention.forward(features, seed);

@@ -4,10 +4,10 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{ConvTranspose3d, ConvTranspose3dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::normalise;
+use crate::convolution::transposed3d;
 use crate::generator::CUBE_LENS;
 use crate::layers::Trace;
 use crate::pose_generator::{STEM_EDGE, doublings};
@@ -75,9 +75,9 @@ impl AttentionGenerator {
         let channels = stem.dims()[1] / STEM_EDGE.pow(3);
         let mut grid = stem.reshape([batch, channels, STEM_EDGE, STEM_EDGE, STEM_EDGE]);
         for (i, convolution) in self.convolutions.iter().enumerate() {
-            grid = convolution.forward(grid);
+            grid = transposed3d(convolution, grid);
             if let Some(norm) = self.normalisations.get(i) {
-                grid = relu(normalise(norm, grid));
+                grid = normalise(norm, grid, 0.0);
             }
         }
         grid.squeeze_dim::<4>(1)

@@ -1,10 +1,15 @@
-//! Batch normalisation with PyTorch's arithmetic, and its statistics measured anew.
+//! Batch normalisation with PyTorch's arithmetic and the activation after it, and its statistics
+//! measured anew.
 
 use burn::nn::BatchNorm;
 use burn::tensor::Tensor;
-use burn::tensor::module::batch_norm_train;
+use burn::tensor::activation::{leaky_relu, relu};
 
-/// What `norm` makes of `input`.
+use crate::batch_normalisation::normalise_batch;
+use crate::cpu::batch_norm::Rule;
+
+/// What `norm` and an activation make of `input`; what is below 0 after normalisation is multiplied
+/// with `slope`: 0 for ReLU, 1 for no activation.
 ///
 /// As burn's own forward pass, but for the running variance: PyTorch averages the unbiased variance
 /// of each batch (`n / (n - 1)`), burn the biased one. That shows where a map is small and a batch
@@ -12,24 +17,37 @@ use burn::tensor::module::batch_norm_train;
 ///
 /// # Shapes
 /// - input, result: `[batch, channels, ...]`
-pub(crate) fn normalise<const D: usize>(norm: &BatchNorm, input: Tensor<D>) -> Tensor<D> {
+pub(crate) fn normalise<const D: usize>(
+    norm: &BatchNorm,
+    input: Tensor<D>,
+    slope: f64,
+) -> Tensor<D> {
     let device = input.device();
     if !(device.is_autodiff() && norm.training.is_enabled()) {
-        return norm.forward(input);
+        return activate(norm.forward(input), slope);
     }
     let sizes = input.dims();
     let count = sizes.iter().product::<usize>() / sizes[1].max(1);
     let unbiased = count as f64 / (count.max(2) - 1) as f64;
-    let result = batch_norm_train(input, norm.gamma.val(), norm.beta.val(), norm.epsilon);
+    let rule = Rule { epsilon: norm.epsilon, slope };
+    let (output, mean, variance) = normalise_batch(input, norm.gamma.val(), norm.beta.val(), rule);
     let blend = |old: Tensor<1>, new: Tensor<1>| {
         let old = old.to_device(&device) * (1.0 - norm.momentum);
         (old + new.detach() * norm.momentum).detach()
     };
-    let mean = blend(norm.running_mean.value_sync(), result.mean);
-    let variance = blend(norm.running_var.value_sync(), result.variance * unbiased);
+    let mean = blend(norm.running_mean.value_sync(), mean);
+    let variance = blend(norm.running_var.value_sync(), variance * unbiased);
     norm.running_mean.update(mean);
     norm.running_var.update(variance);
-    result.output
+    output
+}
+
+fn activate<const D: usize>(numbers: Tensor<D>, slope: f64) -> Tensor<D> {
+    match slope {
+        0.0 => relu(numbers),
+        1.0 => numbers,
+        _ => leaky_relu(numbers, slope),
+    }
 }
 
 /// A network whose running statistics can be measured anew.
@@ -70,7 +88,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let norm = BatchNormConfig::new(1).init(&device);
         let input = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
-        let ours = normalise(&norm, input.clone()).into_data();
+        let ours = normalise(&norm, input.clone(), 1.0).into_data();
         // Variance of 1 and 3: 1 biased, 2 unbiased.
         let variance = norm.running_var.value_sync().into_scalar::<f32>();
         assert!((variance - (0.9 + 0.1 * 2.0)).abs() < 1e-6, "{variance}");

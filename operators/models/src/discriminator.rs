@@ -4,10 +4,10 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{Conv3d, Conv3dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, PaddingConfig3d};
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::normalise;
+use crate::convolution::conv3d;
 use crate::generator::{CUBE_LENS, GeneratorConfig, stem_padding};
 use crate::layers::Trace;
 
@@ -78,9 +78,9 @@ impl Discriminator {
     pub fn forward(&self, grids: Tensor<4>) -> Tensor<1> {
         let mut features = grids.unsqueeze_dim::<5>(1);
         for (i, convolution) in self.convolutions.iter().enumerate() {
-            features = convolution.forward(features);
+            features = conv3d(convolution, features);
             if let Some(normalisation) = self.normalisations.get(i) {
-                features = leaky_relu(normalise(normalisation, features), self.leak);
+                features = normalise(normalisation, features, self.leak);
             }
         }
         features.flatten::<1>(0, 4)

@@ -4,10 +4,10 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{ConvTranspose3d, ConvTranspose3dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::normalise;
+use crate::convolution::transposed3d;
 use crate::layers::Trace;
 
 /// Grid edges that generator and discriminator are built for.
@@ -89,9 +89,9 @@ impl Generator {
         let [batch, z_size] = codes.dims();
         let mut grid = codes.reshape([batch, z_size, 1, 1, 1]);
         for (i, convolution) in self.convolutions.iter().enumerate() {
-            grid = convolution.forward(grid);
+            grid = transposed3d(convolution, grid);
             if let Some(normalisation) = self.normalisations.get(i) {
-                grid = relu(normalise(normalisation, grid));
+                grid = normalise(normalisation, grid, 0.0);
             }
         }
         grid.squeeze_dim::<4>(1)

@@ -4,10 +4,10 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::normalise;
+use crate::convolution::conv2d;
 use crate::layers::Trace;
 
 /// Which encoder.
@@ -156,8 +156,8 @@ impl ImageEncoder {
         let last = self.convolutions.len() - 1;
         let layers = self.convolutions.iter().zip(&self.normalisations).enumerate();
         let features = layers.fold(images, |x, (i, (convolution, norm))| {
-            let x = normalise(norm, convolution.forward(x));
-            if i < last || self.is_rectified_last() { relu(x) } else { x }
+            let slope = if i < last || self.is_rectified_last() { 0.0 } else { 1.0 };
+            normalise(norm, conv2d(convolution, x), slope)
         });
         let features = features.flatten::<2>(1, 3);
         match (&self.mean, &self.log_variance) {

@@ -19,15 +19,20 @@
 //!
 //! **Invariant:** this crate knows no table, no file and no pipeline.
 
+mod adam;
 mod attention;
 mod attention_discriminator;
 mod attention_encoder;
 mod attention_generator;
 mod attention_vae_gan;
 mod batch_norm;
+mod batch_normalisation;
 mod block_attention;
+mod convolution;
+mod cpu;
 mod discriminator;
 mod dropout;
+mod flex;
 mod gan;
 mod generator;
 mod image_encoder;
@@ -46,6 +51,7 @@ mod vae_gan;
 mod views;
 mod weights;
 
+pub use adam::{AdamRule, adam_step};
 pub use attention::{Attention, AttentionConfig};
 pub use attention_discriminator::{AttentionDiscriminator, AttentionDiscriminatorConfig};
 pub use attention_encoder::{AttentionEncoder, AttentionEncoderConfig};

@@ -5,10 +5,10 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::normalise;
+use crate::convolution::conv2d;
 use crate::layers::Trace;
 use crate::pose_fusion::{PoseBranch, PoseBranchConfig, PoseFusion};
 
@@ -129,7 +129,7 @@ impl PoseEncoder {
     pub fn forward(&self, images: Tensor<4>, poses: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let layers = self.convolutions.iter().zip(&self.normalisations);
         let features = layers.fold(images, |x, (convolution, norm)| {
-            leaky_relu(normalise(norm, convolution.forward(x)), self.leak)
+            normalise(norm, conv2d(convolution, x), self.leak)
         });
         let features = match &self.pose {
             Some(branch) => branch.forward(features, poses),

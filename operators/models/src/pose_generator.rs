@@ -4,10 +4,11 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{ConvTranspose3d, ConvTranspose3dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::normalise;
+use crate::convolution::transposed3d;
 use crate::generator::CUBE_LENS;
 use crate::layers::Trace;
 
@@ -94,8 +95,9 @@ impl PoseGenerator {
         let channels = stem.dims()[1] / STEM_EDGE.pow(3);
         let grid = stem.reshape([batch, channels, STEM_EDGE, STEM_EDGE, STEM_EDGE]);
         let layers = self.normalisations.iter().zip(&self.convolutions);
-        let grid = layers
-            .fold(grid, |x, (norm, convolution)| convolution.forward(relu(normalise(norm, x))));
+        let grid = layers.fold(grid, |x, (norm, convolution)| {
+            transposed3d(convolution, normalise(norm, x, 0.0))
+        });
         grid.squeeze_dim::<4>(1)
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use voxflow_models::{AdamRule, adam_step};
 
 /// What is added to the root of the second moment: PyTorch's default, not burn's 1e-5.
 pub(crate) const EPSILON: f64 = 1e-8;
@@ -91,20 +92,20 @@ impl Adam {
             .collect();
     }
 
-    /// The change of one flat parameter for one flat gradient.
-    fn change(&mut self, path: String, gradient: Tensor<1>, rate: f64) -> Tensor<1> {
-        let [beta_1, beta_2] = self.betas;
-        let [first, second] = match self.moments.remove(&path) {
-            Some([first, second]) => [first * beta_1, second * beta_2],
-            None => [gradient.zeros_like(), gradient.zeros_like()],
-        };
-        let first = first + gradient.clone() * (1.0 - beta_1);
-        let second = second + gradient.square() * (1.0 - beta_2);
-        let unbiased = |beta: f64| 1.0 - beta.powf(self.steps as f64);
-        let scale = (second.clone() / unbiased(beta_2)).sqrt() + EPSILON;
-        let change = first.clone() / scale * (rate / unbiased(beta_1));
-        self.moments.insert(path, [first, second]);
-        change
+    /// One flat parameter after a step along its flat gradient.
+    fn moved(
+        &mut self,
+        path: String,
+        weights: Tensor<1>,
+        gradient: Tensor<1>,
+        rate: f64,
+    ) -> Tensor<1> {
+        let rule = AdamRule { rate, betas: self.betas, epsilon: EPSILON, steps: self.steps };
+        let zeros = || [gradient.zeros_like(), gradient.zeros_like()];
+        let moments = self.moments.remove(&path).unwrap_or_else(zeros);
+        let (moved, moments) = adam_step(weights, gradient, moments, rule);
+        self.moments.insert(path, moments);
+        moved
     }
 }
 
@@ -155,16 +156,16 @@ impl ModuleMapper for Step<'_> {
         let (id, tensor, mapper) = param.consume();
         let tensor = tensor.inner();
         let (sizes, count) = (tensor.dims(), tensor.shape().num_elements());
+        let mut weights = tensor.reshape([count]);
         let mut gradient = gradient.reshape([count]);
         if let Some(scale) = &self.scale {
             gradient = gradient * scale.clone();
         }
-        let mut change = self.adam.change(self.path.join("."), gradient, self.rate);
         if self.adam.weight_decay > 0.0 {
-            let decay = self.rate * self.adam.weight_decay;
-            change = change + tensor.clone().reshape([count]) * decay;
+            weights = weights * (1.0 - self.rate * self.adam.weight_decay);
         }
-        let moved = Tensor::from_inner(tensor - change.reshape(sizes)).require_grad();
+        let moved = self.adam.moved(self.path.join("."), weights, gradient, self.rate);
+        let moved = Tensor::from_inner(moved.reshape(sizes)).require_grad();
         Param::from_mapped_value(id, moved, mapper)
     }
 }

@@ -1,6 +1,7 @@
 //! Networks answer what PyTorch answers: forwards, backwards, and what their statistics become.
 
 mod replay;
+mod steps;
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use burn::tensor::TensorData;
 use replay::{Case, Tensors};
 
 /// Names of the files in `tests/data/torch`, which is how a missing one is found out.
-const CASES: [&str; 15] = [
+const CASES: [&str; 20] = [
     "attention",
     "attention_reference",
     "gan",
@@ -21,6 +22,11 @@ const CASES: [&str; 15] = [
     "pose_film",
     "pose_none",
     "pose_reference",
+    "steps_attention",
+    "steps_gan",
+    "steps_multi_view",
+    "steps_pose",
+    "steps_vae_gan",
     "vae_gan",
     "vae_gan_paper",
     "vae_gan_paper_rectified",
@@ -29,6 +35,9 @@ const CASES: [&str; 15] = [
 
 /// Answers, of about 1, may differ by this.
 const OF_ANSWERS: f32 = 1e-4;
+
+/// Losses of training steps may differ by this share.
+const OF_LOSSES: f32 = 1e-3;
 
 /// Gradients may differ by this share of the tensor's largest.
 const OF_GRADIENTS: f32 = 1e-3;
@@ -48,9 +57,8 @@ fn all_files_are_cases() {
 #[test]
 fn networks_answer_what_pytorch_answers() {
     let mut wrong = Vec::new();
-    for name in CASES {
-        let path = format!("{}/tests/data/torch/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-        let case = Case::read(&fs::read(path).expect("a case"));
+    for name in CASES.into_iter().filter(|name| !name.starts_with("steps_")) {
+        let case = case(name);
         let found = case.replay();
         let mut compared = 0;
         for (key, expected) in &case.tensors {
@@ -69,6 +77,33 @@ fn networks_answer_what_pytorch_answers() {
         assert!(compared > 20, "{name}: only {compared} tensors");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn ten_steps_have_the_losses_of_pytorch() {
+    let mut wrong = Vec::new();
+    for name in CASES.into_iter().filter(|name| name.starts_with("steps_")) {
+        let case = case(name);
+        let found = case.replay();
+        let expected: Vec<_> =
+            case.tensors.iter().filter(|(key, _)| key.starts_with("loss.")).collect();
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (key, expected) in expected {
+            let (ours, expected) = (numbers(&found[key]), numbers(expected));
+            assert_eq!([ours.len(), expected.len()], [10; 2], "{name}: {key}");
+            for (step, (ours, expected)) in ours.iter().zip(&expected).enumerate() {
+                if !((ours - expected).abs() <= OF_LOSSES * expected.abs()) {
+                    wrong.push(format!("{name}: {key} of step {step} is {ours}, not {expected}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn case(name: &str) -> Case {
+    let path = format!("{}/tests/data/torch/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    Case::read(&fs::read(path).expect("a case"))
 }
 
 /// How much a tensor may differ; none where it is no answer.

@@ -14,6 +14,8 @@ use voxflow_models::{
     named_weights, state_dict,
 };
 
+use crate::steps;
+
 /// How the parts of a system are called in PyTorch.
 const NAMES: [(&str, &str); 3] = [("encoder", "E"), ("generator", "G"), ("discriminator", "D")];
 
@@ -22,9 +24,11 @@ pub(crate) type Tensors = BTreeMap<String, TensorData>;
 
 /// What PyTorch was asked and answered.
 pub(crate) struct Case {
-    network: String,
+    pub(crate) network: String,
     config: String,
-    reconstruction: ReconstructionLoss,
+    pub(crate) reconstruction: ReconstructionLoss,
+    /// Training steps; 0 where the network was only asked once.
+    pub(crate) steps: usize,
     /// Of grids every so many numbers were kept.
     pub(crate) stride: usize,
     pub(crate) tensors: Tensors,
@@ -42,12 +46,13 @@ impl Case {
             network: metadata["network"].clone(),
             config: metadata["config"].clone(),
             reconstruction: loss.expect("a known loss").1,
+            steps: metadata.get("steps").map_or(0, |steps| steps.parse().expect("a number")),
             stride: metadata["stride"].parse().expect("a number"),
             tensors: file.tensors().into_iter().map(|(name, view)| (name, data(&view))).collect(),
         }
     }
 
-    fn config<C: Config>(&self) -> C {
+    pub(crate) fn config<C: Config>(&self) -> C {
         C::load_binary(self.config.as_bytes()).expect("a configuration of this network")
     }
 
@@ -59,7 +64,7 @@ impl Case {
         .collect()
     }
 
-    fn input<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
+    pub(crate) fn input<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
         let data = self.tensors[&format!("input.{name}")].clone();
         Tensor::from_data(data.convert::<f32>(), device)
     }
@@ -68,7 +73,13 @@ impl Case {
         Noise { epsilon: self.input("epsilon", device), prior: Some(self.input("prior", device)) }
     }
 
-    fn views(&self) -> Views {
+    /// Numbers of how a case is trained.
+    pub(crate) fn numbers(&self, name: &str) -> Vec<f64> {
+        let data = self.tensors[&format!("setting.{name}")].clone();
+        data.convert::<f64>().try_into_vec().expect("numbers")
+    }
+
+    pub(crate) fn views(&self) -> Views {
         let counts = self.tensors["input.counts"].clone().convert::<f32>();
         let counts = counts.try_into_vec::<f32>().expect("counts");
         Views::new(counts.into_iter().map(|count| count as usize).collect()).expect("views")
@@ -76,6 +87,9 @@ impl Case {
 
     /// Our answers to the same inputs, under the same names.
     pub(crate) fn replay(&self) -> Tensors {
+        if self.steps > 0 {
+            return steps::replay(self);
+        }
         match self.network.as_str() {
             "gan" => self.gan(),
             "vae_gan" => self.vae_gan(),
@@ -181,7 +195,7 @@ impl Case {
         answers.gradients(model, &loss)
     }
 
-    fn loaded<M: Module>(&self, model: M) -> M {
+    pub(crate) fn loaded<M: Module>(&self, model: M) -> M {
         load_state_dict(model, self.weights(), &NAMES).expect("the same tensors")
     }
 }
@@ -317,6 +331,10 @@ fn data(view: &safetensors::tensor::TensorView<'_>) -> TensorData {
             let numbers =
                 bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             TensorData::new(numbers.collect::<Vec<f32>>(), shape)
+        }
+        Dtype::F64 => {
+            let numbers = bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes));
+            TensorData::new(numbers.collect::<Vec<f64>>(), shape)
         }
         Dtype::U8 => {
             TensorData::new(bytes.iter().map(|&b| f32::from(b)).collect::<Vec<f32>>(), shape)

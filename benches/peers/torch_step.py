@@ -1,0 +1,242 @@
+"""The training step of the 3D-VAE-GAN: ours beside PyTorch's, by turns, and what views cost.
+
+    torch_step.py TIME_STEP                    the step at the sizes of the literature; TIME_STEP is the built example:
+                                               cargo build --release --workspace --example time_step
+    torch_step.py TIME_STEP --views 1,2,4,8,12 ours alone: views all at once and one after the other
+    torch_step.py TIME_STEP --device cuda,wgpu --cube 32,64 --batch 32,128 --compile
+                                               on a graphics card, beside eager and compiled PyTorch
+
+Both make the same step: encoder and generator forwards, the discriminator's loss, its gradients and Adam, its verdict
+again, one pass backwards for encoder and generator, and their Adams. Figures are medians; on the CPU of the time of
+the process's CPUs, with as many threads on both sides; on a card of the time of the wall, the device waited for.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import time
+
+# A thread of OpenMP that waits shall not count as one that works.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+
+import torch_parity
+
+PARTS = ["forward", "judge", "judge_back", "judge_adam", "fool", "back", "adam"]
+
+
+class Ours:
+    """The example, which makes a step for each line that it is sent."""
+
+    def __init__(self, binary, threads, options):
+        environment = os.environ | {"RAYON_NUM_THREADS": str(threads)}
+        self.child = subprocess.Popen(
+            [binary, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def step(self):
+        self.child.stdin.write("\n")
+        self.child.stdin.flush()
+        line = self.child.stdout.readline()
+        if not line:
+            raise SystemExit("time_step has ended; its message stands above")
+        return json.loads(line)
+
+    def end(self):
+        self.child.stdin.close()
+        self.child.wait()
+
+
+class Theirs:
+    """The same step in PyTorch."""
+
+    def __init__(self, options, device, compiled=False):
+        self.device = device
+        cube, image, width = options.cube, options.image, options.width
+        less = lambda n: max(n // width, 1)
+        sizes = torch_parity.vae(
+            cube, image, less(200), [less(n) for n in (64, 128, 256, 512, 400)], less(cube), less(cube))
+        torch.manual_seed(1)
+        self.model = torch_parity.Net("vae_gan", sizes).train().to(device)
+        parts = [self.model.E, self.model.G, self.model.D]
+        self.adams = [
+            torch.optim.Adam(part.parameters(), rate, (0.5, 0.5), eps=1e-8)
+            for part, rate in zip(parts, (1e-4, 2.5e-3, 1e-3))
+        ]
+        self.E, self.G, self.D = [torch.compile(p) for p in parts] if compiled else parts
+        batch, z = options.batch, sizes["z_size"]
+        self.images = torch.rand(batch, 3, image, image, device=device)
+        self.grids = (torch.rand(batch, cube, cube, cube, device=device) < 0.1).float()
+        self.epsilon, self.prior = torch.randn(batch, z, device=device), torch.randn(batch, z, device=device)
+
+    def now(self):
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return time.process_time(), time.perf_counter()
+
+    def move(self, loss, adams):
+        parameters = [p for adam in adams for p in adam.param_groups[0]["params"]]
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
+            parameter.grad = gradient
+
+    def step(self):
+        laps = [self.now()]
+        mean, log_variance = self.E(self.images)
+        seen = mean + (log_variance / 2).exp() * self.epsilon
+        logits, imagined = self.G(torch.cat([seen, self.prior])).chunk(2)
+        divergence = (-0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)).mean()
+        fakes = imagined.sigmoid()
+        laps.append(self.now())
+        verdicts = self.D(self.grids), self.D(fakes.detach())
+        loss_d = torch_parity.fooled(verdicts[0], 1.0) + torch_parity.fooled(verdicts[1], 0.0)
+        laps.append(self.now())
+        self.move(loss_d, self.adams[2:])
+        laps.append(self.now())
+        self.adams[2].step()
+        laps.append(self.now())
+        reconstruction = ((logits.sigmoid() - self.grids) ** 2).sum() / len(logits)
+        # No gradient for the discriminator's own parameters.
+        for parameter in self.model.D.parameters():
+            parameter.requires_grad_(False)
+        loss_g = torch_parity.fooled(self.D(fakes), 1.0)
+        laps.append(self.now())
+        self.move(reconstruction + divergence + loss_g, self.adams[:2])
+        for parameter in self.model.D.parameters():
+            parameter.requires_grad_(True)
+        laps.append(self.now())
+        for adam in self.adams[:2]:
+            adam.step()
+        laps.append(self.now())
+        losses = [loss.item() for loss in (loss_d, loss_g, reconstruction, divergence)]
+        end = self.now()
+        spans = [[b - a for a, b in zip(*pair)] for pair in zip(laps, laps[1:])]
+        whole = [b - a for a, b in zip(laps[0], end)]
+        names = ("loss_d", "loss_g", "loss_recon", "loss_kl")
+        return {"cpu_s": whole[0], "wall_s": whole[1], "parts": dict(zip(PARTS, spans))} | dict(zip(names, losses))
+
+
+def middle(steps, of):
+    return statistics.median(of(step) for step in steps)
+
+
+def beside(options):
+    """Ours and PyTorch's by turns on the CPU: the whole step, and its parts."""
+    threads = options.threads
+    torch.set_num_threads(threads)
+    ours = Ours(options.binary, threads, arguments_of(options, "cpu"))
+    sides = {"ours": ours, "torch": Theirs(options, "cpu")}
+    steps = {name: [] for name in sides}
+    for turn in range(options.rounds + 1):
+        for name, side in sides.items():
+            step = side.step()
+            if turn > 0:
+                steps[name].append(step)
+    ours.end()
+    print(f"{threads} threads, batch {options.batch}, {options.cube}^3, {options.image} px, {options.rounds} rounds, "
+          f"torch {torch.__version__}; milliseconds of CPU, medians")
+    print("| part | ours | torch | ratio |")
+    print("|---|---|---|---|")
+    for part in PARTS:
+        report(part, *(middle(steps[name], lambda step: step["parts"][part][0]) for name in sides))
+    report("whole step", *(middle(steps[name], lambda step: step["cpu_s"]) for name in sides))
+    ratios = sorted(a["cpu_s"] / b["cpu_s"] for a, b in zip(steps["ours"], steps["torch"]))
+    walls = [middle(steps[name], lambda step: step["wall_s"]) for name in sides]
+    print(f"ratio of a round: {ratios[0]:.2f} to {ratios[-1]:.2f}; wall {walls[0]:.2f} s and {walls[1]:.2f} s")
+
+
+def report(name, ours, theirs):
+    print(f"| {name} | {ours * 1e3:.0f} | {theirs * 1e3:.0f} | {ours / theirs:.2f} |")
+
+
+def arguments_of(options, device):
+    words = ["--device", device, "--batch", options.batch, "--cube", options.cube, "--image", options.image]
+    return [str(word) for word in words + ["--width", options.width]]
+
+
+def views(options):
+    """What a step costs with several views, all at once and one after the other, by turns."""
+    print(f"batch {options.batch}, {options.cube}^3, {options.image} px, {options.device[0]}; seconds a step, "
+          f"medians of {options.rounds} rounds; peak memory of the process")
+    print("| views | folded, CPU s | one by one, CPU s | folded by one by one | wall s | wall s | MiB | MiB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for count in options.views:
+        words = arguments_of(options, options.device[0]) + ["--views", str(count)]
+        sides = [Ours(options.binary, options.threads, words + more) for more in ([], ["--one-by-one"])]
+        steps = [[], []]
+        for turn in range(options.rounds + 1):
+            for i, side in enumerate(sides):
+                step = side.step()
+                if turn > 0:
+                    steps[i].append(step)
+        for side in sides:
+            side.end()
+        cpu = [middle(s, lambda step: step["cpu_s"]) for s in steps]
+        wall = [middle(s, lambda step: step["wall_s"]) for s in steps]
+        peak = [max(step["peak_mib"] for step in s) for s in steps]
+        print(f"| {count} | {cpu[0]:.2f} | {cpu[1]:.2f} | {cpu[0] / cpu[1]:.2f} | {wall[0]:.2f} | {wall[1]:.2f} "
+              f"| {peak[0]:.0f} | {peak[1]:.0f} |", flush=True)
+
+
+def cards(options):
+    """The step on devices that compute on their own, one size after the other."""
+    has_cuda = torch.cuda.is_available()
+    print(f"{torch.cuda.get_device_name() if has_cuda else 'no CUDA for PyTorch'}, torch {torch.__version__}, "
+          f"{options.rounds} rounds; milliseconds of the wall a step, medians")
+    print("| grid | batch | " + " | ".join(options.device) + " | torch | torch.compile |")
+    print("|---|---|" + "---|" * (len(options.device) + 2))
+    for cube in options.cubes:
+        for batch in options.batches:
+            options.cube, options.batch = cube, batch
+            sides = {name: Ours(options.binary, options.threads, arguments_of(options, name)) for name in options.device}
+            if has_cuda:
+                sides["torch"] = Theirs(options, "cuda")
+                if options.compile:
+                    sides["compiled"] = Theirs(options, "cuda", compiled=True)
+            walls = {name: [] for name in sides}
+            # The first steps choose and compile kernels.
+            for turn in range(options.rounds + 3):
+                for name, side in sides.items():
+                    wall = side.step()["wall_s"]
+                    if turn > 2:
+                        walls[name].append(wall)
+            for name in options.device:
+                sides[name].end()
+            columns = [*options.device, "torch", "compiled"]
+            cells = [f"{statistics.median(walls[c]) * 1e3:.1f}" if c in walls else "–" for c in columns]
+            print(f"| {cube}^3 | {batch} | " + " | ".join(cells) + " |", flush=True)
+            del sides
+            with contextlib.suppress(RuntimeError):
+                torch.cuda.empty_cache()
+
+
+def numbers(text):
+    return [int(word) for word in text.split(",")]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary", metavar="TIME_STEP")
+    parser.add_argument("--device", default=["cpu"], type=lambda text: text.split(","))
+    parser.add_argument("--batch", dest="batches", default=[8], type=numbers)
+    parser.add_argument("--cube", dest="cubes", default=[32], type=numbers)
+    parser.add_argument("--image", default=224, type=int)
+    parser.add_argument("--width", default=1, type=int, help="channels of the literature divided by this")
+    parser.add_argument("--views", type=numbers)
+    parser.add_argument("--rounds", default=7, type=int)
+    parser.add_argument("--threads", default=os.cpu_count(), type=int)
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    options.batch, options.cube = options.batches[0], options.cubes[0]
+    if options.views:
+        views(options)
+    elif options.device == ["cpu"]:
+        beside(options)
+    else:
+        cards(options)
+
+
+if __name__ == "__main__":
+    main()
