@@ -23,6 +23,7 @@ mod morphology;
 mod nearest;
 mod noise;
 mod normalize_mesh;
+mod pack;
 mod paint;
 mod parity;
 mod raster;
@@ -35,6 +36,7 @@ mod sample_points;
 mod separation;
 mod shade;
 mod shader;
+mod sieve;
 mod simd;
 #[cfg(feature = "simplify")]
 mod simplify;

@@ -110,7 +110,7 @@ impl Kind for RenderPosesKind {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn inputs(&self) -> Inputs {

@@ -207,11 +207,11 @@ impl Kind for RenderViewsKind {
          empty pictures.\n\n\
          Cost: 0.1 to 0.3 ms a view at 224 pixels without antialiasing for some thousand triangles, some \
          10 ms for a million, and as much for a PNG of 224 pixels as for its view; random textures some \
-         0.1 us a pixel; 8 bytes of memory a sample, 32 a vertex and triangle."
+         0.1 us a pixel; 8 bytes of memory a sample, 48 a triangle."
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn inputs(&self) -> Inputs {

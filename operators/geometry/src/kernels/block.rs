@@ -1,171 +1,253 @@
-//! Block: some triangles of a mesh, projected side by side.
+//! Block: some triangles of a mesh as a view sees them, worked on side by side.
 
-use bytemuck::{cast, cast_slice, cast_slice_mut};
-use voxflow_contract::TriMesh;
-use wide::{f32x4, i32x4};
+use crate::kernels::lens::{GUARD, Landed, Lens, steps};
+use crate::kernels::pack::{BLOCK, Corners};
+use crate::kernels::raster::{
+    Area, Edges, GROUP, Narrow, Nearness, Raster, Target, cell, is_narrow, least, most, near_at,
+};
+use crate::kernels::rays::Rays;
+use crate::kernels::shade::wider;
 
-use crate::kernels::lens::{GUARD, LANES, Landed, Lens};
-use crate::kernels::raster::{Area, HALF, SHIFT, Target};
+/// For triangles of which fewer are left it pays to set up one after the other.
+const FEW: usize = 12;
 
-/// Triangles in a block.
-pub(crate) const BLOCK: usize = 64;
-const REGISTERS: usize = BLOCK / LANES;
+/// A number of each triangle.
+type Floats = [f32; BLOCK];
+type Doubles = [f64; BLOCK];
+type Integers = [i32; BLOCK];
 
-/// A number of each triangle, or three.
-type Floats = [f32x4; REGISTERS];
-type Integers = [i32x4; REGISTERS];
-
-/// Up to [`BLOCK`] triangles. Their corners lie far apart in memory: fetched one after the other, the
-/// waits for them overlap.
+/// Up to [`BLOCK`] triangles, in the order of their corners.
+///
+/// First all are projected; then whoever draws asks which are left and sets those up. Loops go over all
+/// lanes without a branch, so that the compiler makes wide instructions of them.
 pub(crate) struct Block {
-    /// x, y and z of each corner, in the mesh.
-    corners: [[Floats; 3]; 3],
     x: [Integers; 3],
     y: [Integers; 3],
-    near: [Floats; 3],
+    depth: [Floats; 3],
+    nearness: [Floats; 3],
     low: Floats,
     high: Floats,
-    /// All ones where the lens can project every corner.
-    is_whole: Integers,
     /// First and end of the columns and rows of samples whose centres can be inside.
-    box_of: [Integers; 4],
+    left: Integers,
+    right: Integers,
+    top: Integers,
+    bottom: Integers,
+    is_seen: Integers,
+    is_cut: Integers,
+    is_narrow: Integers,
+    value: [Integers; 3],
+    step_x: [Integers; 3],
+    step_y: [Integers; 3],
+    near: [Doubles; 3],
+    /// The triangles that are left, `count` of them.
+    kept: [u8; BLOCK],
+    count: usize,
 }
 
 impl Default for Block {
     fn default() -> Self {
-        let (floats, integers) = ([f32x4::ZERO; REGISTERS], [i32x4::ZERO; REGISTERS]);
+        let (integers, floats, doubles) = ([0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
         Self {
-            corners: [[floats; 3]; 3],
             x: [integers; 3],
             y: [integers; 3],
-            near: [floats; 3],
+            depth: [floats; 3],
+            nearness: [floats; 3],
             low: floats,
             high: floats,
-            is_whole: integers,
-            box_of: [integers; 4],
+            left: integers,
+            right: integers,
+            top: integers,
+            bottom: integers,
+            is_seen: integers,
+            is_cut: integers,
+            is_narrow: integers,
+            value: [integers; 3],
+            step_x: [integers; 3],
+            step_y: [integers; 3],
+            near: [doubles; 3],
+            kept: [0; BLOCK],
+            count: 0,
         }
     }
 }
 
 impl Block {
-    /// Makes it the triangles `numbers`, in this order, as `lens` sees them.
-    pub(crate) fn fill(&mut self, mesh: &TriMesh, numbers: &[u32], lens: &Lens) {
-        let [a, b, c] = &mut self.corners;
-        for (i, number) in numbers.iter().enumerate() {
-            let triangle = mesh.triangles[*number as usize];
-            for (corner, vertex) in [&mut *a, &mut *b, &mut *c].into_iter().zip(triangle) {
-                let position = mesh.vertices[vertex as usize];
-                for axis in 0..3 {
-                    cast_slice_mut::<f32x4, f32>(&mut corner[axis])[i] = position[axis];
+    /// Makes it the triangles with these corners, as `lens` sees them.
+    #[inline(always)]
+    pub(crate) fn project<const ORTHOGRAPHIC: bool>(&mut self, corners: &Corners, lens: &Lens) {
+        let (mut x, mut y) = ([0.0; BLOCK], [0.0; BLOCK]);
+        for (corner, [xs, ys, zs]) in corners.iter().enumerate() {
+            for i in 0..BLOCK {
+                let landing = lens.approach::<ORTHOGRAPHIC>([xs[i], ys[i], zs[i]]);
+                x[i] = landing.x;
+                y[i] = landing.y;
+                self.depth[corner][i] = landing.z;
+                self.nearness[corner][i] = landing.nearness;
+            }
+            let whole = |to: &mut Integers, from: &Floats| {
+                for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(from.as_chunks().0) {
+                    *to = steps(*from);
                 }
+            };
+            whole(&mut self.x[corner], &x);
+            whole(&mut self.y[corner], &y);
+        }
+        let [width, height] = lens.size.map(|size| size as i32);
+        for i in 0..BLOCK {
+            let [x, y] = [&self.x, &self.y].map(|of| [of[0][i], of[1][i], of[2][i]]);
+            let ([left, right], [top, bottom]) = ([least(x), most(x)], [least(y), most(y)]);
+            let is_near = (left > -GUARD) & (right < GUARD) & (top > -GUARD) & (bottom < GUARD);
+            let [a, b, c] = [self.depth[0][i], self.depth[1][i], self.depth[2][i]];
+            let is_beyond = (a >= lens.near) & (b >= lens.near) & (c >= lens.near);
+            let sides = [right - left, bottom - top];
+            let [left, right] = [cell(left, width), cell(right, width)];
+            let [top, bottom] = [cell(top, height), cell(bottom, height)];
+            self.is_cut[i] = i32::from(!(is_near & is_beyond));
+            self.is_seen[i] = i32::from(is_near & is_beyond & (left < right) & (top < bottom));
+            self.is_narrow[i] = i32::from(is_narrow(sides));
+            (self.left[i], self.right[i]) = (left, right);
+            (self.top[i], self.bottom[i]) = (top, bottom);
+            let [a, b, c] = [self.nearness[0][i], self.nearness[1][i], self.nearness[2][i]];
+            self.low[i] = lower(lower(a, b), c);
+            self.high[i] = higher(higher(a, b), c);
+        }
+    }
+
+    /// Keeps those of the first `count` triangles that need no clipping, may cover a sample and are not
+    /// hidden; a box around theirs, and how many samples these have together.
+    #[inline(always)]
+    pub(crate) fn keep(&mut self, count: usize, raster: &Raster) -> (Area, usize) {
+        let (mut all, mut samples) = (raster.nothing(), 0);
+        self.count = 0;
+        for i in 0..count.min(BLOCK) {
+            if self.is_seen[i] == 0 {
+                continue;
+            }
+            let area = self.area(i);
+            if !raster.hides(&area, self.high[i]) {
+                self.kept[self.count % BLOCK] = i as u8;
+                self.count += 1;
+                samples += area.samples();
+                all.include(area);
             }
         }
-        // The lanes past the last triangle repeat it.
-        for i in numbers.len()..numbers.len().next_multiple_of(LANES) {
-            for axis in self.corners.as_flattened_mut() {
-                let axis = cast_slice_mut::<f32x4, f32>(axis);
-                axis[i] = axis[numbers.len() - 1];
+        (all, samples)
+    }
+
+    /// The triangles that were kept.
+    #[inline(always)]
+    pub(crate) fn kept(&self) -> impl Iterator<Item = usize> + use<> {
+        let (kept, count) = (self.kept, self.count);
+        kept.into_iter().take(count).map(usize::from)
+    }
+
+    /// Those of the first `count` triangles that must be clipped.
+    #[inline(always)]
+    pub(crate) fn cut(&self, count: usize) -> impl Iterator<Item = usize> + '_ {
+        self.is_cut
+            .iter()
+            .take(count)
+            .enumerate()
+            .filter(|(_, is_cut)| **is_cut > 0)
+            .map(|(i, _)| i)
+    }
+
+    /// Whether any triangle must be clipped.
+    #[inline(always)]
+    pub(crate) fn has_cut(&self) -> bool {
+        self.is_cut.iter().fold(0, |all, is_cut| all | is_cut) > 0
+    }
+
+    /// Gets those that were kept and are narrow ready to be drawn.
+    #[inline(always)]
+    pub(crate) fn set_up<const ORTHOGRAPHIC: bool>(&mut self, corners: &Corners, rays: &Rays) {
+        if self.count < FEW {
+            for i in self.kept() {
+                self.set_up_one::<ORTHOGRAPHIC>(i, corners, rays);
             }
-        }
-        for register in 0..numbers.len().div_ceil(LANES) {
-            self.project(register, lens);
+        } else {
+            for i in 0..BLOCK {
+                self.set_up_one::<ORTHOGRAPHIC>(i, corners, rays);
+            }
         }
     }
 
     #[inline(always)]
-    fn project(&mut self, register: usize, lens: &Lens) {
-        let corner = |i: usize| {
-            let [x, y, z] = &self.corners[i];
-            lens.land_lanes(&[x[register], y[register], z[register]])
-        };
-        let (a, b, c) = (corner(0), corner(1), corner(2));
-        for (i, landed) in [&a, &b, &c].into_iter().enumerate() {
-            (self.x[i][register], self.y[i][register]) = (landed.x, landed.y);
-            self.near[i][register] = landed.nearness;
+    fn set_up_one<const ORTHOGRAPHIC: bool>(&mut self, i: usize, corners: &Corners, rays: &Rays) {
+        let column = self.left[i] & -(GROUP as i32);
+        let Target { x, y, .. } = self.target(i);
+        let edges = Edges::new(x, y, column, self.top[i]);
+        for e in 0..3 {
+            self.value[e][i] = edges.value[e] as i32;
+            self.step_x[e][i] = edges.step_x[e];
+            self.step_y[e][i] = edges.step_y[e];
         }
-        let (left, right) = ends([a.x, b.x, c.x]);
-        let (top, bottom) = ends([a.y, b.y, c.y]);
-        let guard = i32x4::splat(GUARD);
-        let is_near = left.simd_gt(-guard) & right.simd_lt(guard);
-        let is_near = is_near & top.simd_gt(-guard) & bottom.simd_lt(guard);
-        let nearest = a.z.fast_min(b.z).fast_min(c.z);
-        let is_beyond: i32x4 = cast(nearest.simd_ge(f32x4::splat(lens.near)));
-        self.is_whole[register] = is_near & is_beyond;
-        self.low[register] = a.nearness.fast_min(b.nearness).fast_min(c.nearness);
-        self.high[register] = a.nearness.fast_max(b.nearness).fast_max(c.nearness);
-        let [width, height] = lens.size.map(|size| i32x4::splat(size as i32));
-        let cell = |value: i32x4, end: i32x4| {
-            let cell: i32x4 = (value + i32x4::splat(HALF - 1)) >> SHIFT;
-            cell.max(i32x4::ZERO).min(end)
-        };
-        let box_of =
-            [cell(left, width), cell(right, width), cell(top, height), cell(bottom, height)];
-        for (all, one) in self.box_of.iter_mut().zip(box_of) {
-            all[register] = one;
-        }
+        let [a, b, c] = corners.each_ref().map(|[x, y, z]| wider([x[i], y[i], z[i]]));
+        let plane = rays.nearness_by::<ORTHOGRAPHIC>([a, b, c]);
+        self.near[0][i] = near_at(plane, column, self.top[i]);
+        self.near[1][i] = plane[0];
+        self.near[2][i] = plane[1];
     }
 
-    /// Triangle `i` on the grid, or nothing if it must be clipped.
+    /// Triangle `i` ready to be drawn, if it is narrow and was set up.
     #[inline(always)]
-    pub(crate) fn target(&self, i: usize) -> Option<Target> {
-        let integer = |all: &Integers| cast_slice::<i32x4, i32>(all)[i];
-        let float = |all: &Floats| cast_slice::<f32x4, f32>(all)[i];
-        if integer(&self.is_whole) == 0 {
+    pub(crate) fn narrow(&self, i: usize) -> Option<Narrow> {
+        if self.is_narrow[i] == 0 {
             return None;
         }
-        let [left, right, top, bottom] = &self.box_of;
-        Some(Target {
-            x: [integer(&self.x[0]), integer(&self.x[1]), integer(&self.x[2])],
-            y: [integer(&self.y[0]), integer(&self.y[1]), integer(&self.y[2])],
-            near: [float(&self.near[0]), float(&self.near[1]), float(&self.near[2])],
-            low: float(&self.low),
-            high: float(&self.high),
-            area: Area {
-                left: integer(left) as usize,
-                right: integer(right) as usize,
-                top: integer(top) as usize,
-                bottom: integer(bottom) as usize,
+        let of = |all: &[Integers; 3]| [all[0][i], all[1][i], all[2][i]];
+        Some(Narrow {
+            groups: [self.left[i] as usize / GROUP, (self.right[i] as usize).div_ceil(GROUP)],
+            rows: [self.top[i] as usize, self.bottom[i] as usize],
+            value: of(&self.value),
+            step_x: of(&self.step_x),
+            step_y: of(&self.step_y),
+            nearness: Nearness {
+                start: self.near[0][i],
+                step_x: self.near[1][i],
+                step_y: self.near[2][i],
+                low: self.low[i],
+                high: self.high[i],
             },
         })
     }
 
-    /// A box around those of the first `count` triangles that need no clipping.
-    pub(crate) fn area(&self, count: usize) -> Area {
-        let mut ends = [i32x4::splat(i32::MAX), i32x4::ZERO, i32x4::splat(i32::MAX), i32x4::ZERO];
-        for register in 0..count.div_ceil(LANES) {
-            let is_whole = self.is_whole[register];
-            let outside = !is_whole & i32x4::splat(i32::MAX);
-            for side in 0..4 {
-                let value = self.box_of[side][register];
-                ends[side] = match side % 2 {
-                    0 => ends[side].min(value | outside),
-                    _ => ends[side].max(value & is_whole),
-                };
-            }
-        }
-        Area {
-            left: ends[0].reduce_min() as usize,
-            right: ends[1].reduce_max() as usize,
-            top: ends[2].reduce_min() as usize,
-            bottom: ends[3].reduce_max() as usize,
-        }
+    /// Triangle `i` on the grid.
+    #[inline(always)]
+    pub(crate) fn target(&self, i: usize) -> Target {
+        let of = |all: &[Integers; 3]| [all[0][i], all[1][i], all[2][i]];
+        let (low, high) = (self.low[i], self.high[i]);
+        Target { x: of(&self.x), y: of(&self.y), low, high, area: self.area(i) }
     }
 
-    /// The corners of triangle `i` in the mesh.
     #[inline(always)]
-    pub(crate) fn corners(&self, i: usize) -> [[f32; 3]; 3] {
-        let float = |all: &Floats| cast_slice::<f32x4, f32>(all)[i];
-        let corner = |[x, y, z]: &[Floats; 3]| [float(x), float(y), float(z)];
-        [corner(&self.corners[0]), corner(&self.corners[1]), corner(&self.corners[2])]
+    fn area(&self, i: usize) -> Area {
+        Area {
+            left: self.left[i] as usize,
+            right: self.right[i] as usize,
+            top: self.top[i] as usize,
+            bottom: self.bottom[i] as usize,
+        }
     }
 
     /// Where the corners of triangle `i` landed.
-    pub(crate) fn landed(&self, i: usize, lens: &Lens) -> [Landed; 3] {
-        self.corners(i).map(|corner| lens.land(corner))
+    pub(crate) fn landed(&self, i: usize) -> [Landed; 3] {
+        [0, 1, 2].map(|corner| Landed {
+            x: self.x[corner][i],
+            y: self.y[corner][i],
+            z: self.depth[corner][i],
+            nearness: self.nearness[corner][i],
+        })
     }
 }
 
+/// The lower of two; of a NaN, the second.
 #[inline(always)]
-fn ends([a, b, c]: [i32x4; 3]) -> (i32x4, i32x4) {
-    (a.min(b).min(c), a.max(b).max(c))
+fn lower(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+#[inline(always)]
+fn higher(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }

@@ -1,10 +1,10 @@
 //! Lens: where points of the mesh land on the fixed-point grid of a picture's samples.
 
-use bytemuck::cast;
 use voxflow_contract::{Camera, Intrinsics, Object, Transform};
-use wide::{f32x4, i16x8, i32x4, i32x8};
+use wide::{f32x4, i32x4};
 
-use crate::kernels::raster::{HALF, SHIFT, STEPS};
+use crate::kernels::pack::Bounds;
+use crate::kernels::raster::{Area, STEPS, cell};
 
 /// How points become pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -16,25 +16,17 @@ pub enum Projection {
     Orthographic,
 }
 
-/// Views whose points are projected together, one in each lane of a SIMD register.
-pub(crate) const LANES: usize = 4;
 /// How far from the picture's corner a point may land, in steps, before its triangle is clipped:
 /// edge functions of nearer points fit their whole numbers.
 pub(crate) const GUARD: i32 = 1 << 27;
-/// Cells of one point in all views: the columns in the first four lanes, the rows in the others.
-pub(crate) type Cells = i16x8;
-
-/// Rows u, v and z of a matrix of four views, or of one view four times.
-type Rows = [[f32x4; 4]; 3];
 
 /// A projection of samples, in single precision: what is rounded to the grid afterwards is coarser.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lens {
-    /// Rows u, v and z of the matrix, each number in all lanes; the focal lengths, in steps, are in u
-    /// and v.
-    rows: Rows,
+    /// Rows u, v and z of the matrix; the focal lengths, in steps, are in u and v.
+    pub(crate) rows: [[f32; 4]; 3],
     /// Principal point in steps.
-    center: [f32x4; 2],
+    pub(crate) center: [f32; 2],
     pub(crate) near: f32,
     pub(crate) projection: Projection,
     /// Samples along x and y.
@@ -54,12 +46,22 @@ pub(crate) struct Landed {
     pub(crate) nearness: f32,
 }
 
-/// Four points on the grid.
-pub(crate) struct LandedLanes {
-    pub(crate) x: i32x4,
-    pub(crate) y: i32x4,
-    pub(crate) z: f32x4,
-    pub(crate) nearness: f32x4,
+/// A point that is about to land: `x` and `y` are not rounded to whole steps yet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Landing {
+    pub(crate) x: f32,
+    pub(crate) y: f32,
+    pub(crate) z: f32,
+    pub(crate) nearness: f32,
+}
+
+/// What is known of everything in a box before it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outlook {
+    /// Nothing in the box is nearer.
+    pub(crate) high: f32,
+    /// Nothing in the box covers a sample outside.
+    pub(crate) area: Area,
 }
 
 impl Lens {
@@ -72,9 +74,7 @@ impl Lens {
         side: u32,
     ) -> Self {
         let steps = f64::from(side) * f64::from(STEPS);
-        let row = |i: usize, factor: f64| {
-            camera.matrix[i].map(|cell| f32x4::splat((cell * factor) as f32))
-        };
+        let row = |i: usize, factor: f64| camera.matrix[i].map(|cell| (cell * factor) as f32);
         let center = [intrinsics.center_x_px, intrinsics.center_y_px];
         Self {
             rows: [
@@ -82,7 +82,7 @@ impl Lens {
                 row(1, intrinsics.focal_y_px * steps),
                 row(2, 1.0),
             ],
-            center: center.map(|c| f32x4::splat((c * steps) as f32)),
+            center: center.map(|c| (c * steps) as f32),
             near: near as f32,
             projection,
             size: [intrinsics.width_px * side, intrinsics.height_px * side],
@@ -90,23 +90,31 @@ impl Lens {
     }
 
     /// Where a point lands.
+    #[cfg(test)]
     pub(crate) fn land(&self, point: [f32; 3]) -> Landed {
-        let landed = self.land_lanes(&point.map(f32x4::splat));
-        Landed {
-            x: landed.x.to_array()[0],
-            y: landed.y.to_array()[0],
-            nearness: landed.nearness.to_array()[0],
-            z: landed.z.to_array()[0],
-        }
+        let landing = match self.projection {
+            Projection::Perspective => self.approach::<false>(point),
+            Projection::Orthographic => self.approach::<true>(point),
+        };
+        let [x, y, ..] = steps([landing.x, landing.y, 0.0, 0.0]);
+        Landed { x, y, z: landing.z, nearness: landing.nearness }
     }
 
-    /// Where four points land.
+    /// The one place where points are projected: whoever asks gets the same numbers. `ORTHOGRAPHIC`
+    /// says again what `projection` does. [`steps`] makes steps of the grid of `x` and `y`.
     #[inline(always)]
-    pub(crate) fn land_lanes(&self, points: &[f32x4; 3]) -> LandedLanes {
-        match self.projection {
-            Projection::Perspective => land::<false>(&self.rows, points, &self.center),
-            Projection::Orthographic => land::<true>(&self.rows, points, &self.center),
-        }
+    pub(crate) fn approach<const ORTHOGRAPHIC: bool>(&self, point: [f32; 3]) -> Landing {
+        let [u, v, z] = self.seen_from_camera(point);
+        let inverse = if ORTHOGRAPHIC { 1.0 } else { 1.0 / z };
+        let nearness = if ORTHOGRAPHIC { -z } else { inverse };
+        let [x, y] = [within(u * inverse, self.center[0]), within(v * inverse, self.center[1])];
+        Landing { x, y, z, nearness }
+    }
+
+    #[inline(always)]
+    fn seen_from_camera(&self, [x, y, z]: [f32; 3]) -> [f32; 3] {
+        let product = |row: &[f32; 4]| row[0] * x + row[1] * y + row[2] * z + row[3];
+        [product(&self.rows[0]), product(&self.rows[1]), product(&self.rows[2])]
     }
 
     /// The nearness of a depth: see [`crate::kernels::rays::Nearness`].
@@ -121,105 +129,81 @@ impl Lens {
     pub(crate) fn is_in_reach(&self, point: &Landed) -> bool {
         point.z >= self.near && point.x.abs() < GUARD && point.y.abs() < GUARD
     }
-}
 
-/// Lenses of up to [`LANES`] views.
-pub(crate) struct LensLanes {
-    rows: Rows,
-    center: [f32x4; 2],
-    near: f32x4,
-    /// One past the last column and row.
-    end: Cells,
-    projection: Projection,
-}
-
-impl LensLanes {
-    /// All of one projection; missing ones repeat the last.
-    ///
-    /// # Panics
-    /// When there are none.
-    pub(crate) fn new(lenses: &[Lens]) -> Self {
-        let lane = |i: usize| &lenses[i.min(lenses.len() - 1)];
-        let lanes = |get: &dyn Fn(&Lens) -> f32| f32x4::new(std::array::from_fn(|i| get(lane(i))));
-        let row =
-            |i: usize| std::array::from_fn(|j| lanes(&|lens: &Lens| lens.rows[i][j].to_array()[0]));
-        let center = |i: usize| lanes(&|lens: &Lens| lens.center[i].to_array()[0]);
-        let end = std::array::from_fn(|i| lane(i % LANES).size[i / LANES] as i16);
-        Self {
-            rows: [row(0), row(1), row(2)],
-            center: [center(0), center(1)],
-            near: lanes(&|lens: &Lens| lens.near),
-            end: i16x8::new(end),
-            projection: lenses[0].projection,
-        }
+    /// What is known of everything in a box, or of anything at all if there is none.
+    pub(crate) fn outlook(&self, bounds: Option<&Bounds>) -> Outlook {
+        let [width, height] = self.size.map(|size| size as usize);
+        let whole = Area { left: 0, right: width, top: 0, bottom: height };
+        let unknown = Outlook { high: f32::INFINITY, area: whole };
+        bounds.and_then(|bounds| self.outlook_on(bounds)).unwrap_or(unknown)
     }
 
-    /// The cells of all points, replacing what `cells` holds.
-    pub(crate) fn cells(&self, points: &[[f32; 3]], cells: &mut Vec<Cells>) {
-        cells.clear();
+    /// Nothing if the box reaches before the near plane, or too far out.
+    fn outlook_on(&self, bounds: &Bounds) -> Option<Outlook> {
         match self.projection {
-            Projection::Perspective => {
-                cells.extend(points.iter().map(|point| self.cell::<false>(*point)));
-            }
-            Projection::Orthographic => {
-                cells.extend(points.iter().map(|point| self.cell::<true>(*point)));
-            }
+            Projection::Perspective => self.outlook_by::<false>(bounds),
+            Projection::Orthographic => self.outlook_by::<true>(bounds),
         }
     }
 
-    /// For each view the column and row of the first sample whose centre does not lie before the
-    /// point, clamped to the picture; -1 for a point before the near plane.
     #[inline(always)]
-    fn cell<const ORTHOGRAPHIC: bool>(&self, [x, y, z]: [f32; 3]) -> Cells {
-        let points = [f32x4::splat(x), f32x4::splat(y), f32x4::splat(z)];
-        let LandedLanes { x, y, z, .. } = land::<ORTHOGRAPHIC>(&self.rows, &points, &self.center);
-        let first = i32x4::splat(HALF - 1);
-        let (column, row): (i32x4, i32x4) = ((x + first) >> SHIFT, (y + first) >> SHIFT);
-        let is_seen: i32x4 = cast(z.simd_ge(self.near));
-        let cell = pack(column, row).max(i16x8::ZERO).min(self.end);
-        cell | !pack(is_seen, is_seen)
+    fn outlook_by<const ORTHOGRAPHIC: bool>(&self, bounds: &Bounds) -> Option<Outlook> {
+        let sides = [&bounds.low, &bounds.high];
+        let corner = |i: usize| [0, 1, 2].map(|axis| sides[i >> axis & 1][axis]);
+        let (mut low, mut high) = ([f32::INFINITY; 3], [f32::NEG_INFINITY; 3]);
+        let mut nearest = f32::NEG_INFINITY;
+        for i in 0..8 {
+            let Landing { x, y, z, nearness } = self.approach::<ORTHOGRAPHIC>(corner(i));
+            for (axis, value) in [x, y, z].into_iter().enumerate() {
+                low[axis] = low[axis].min(value);
+                high[axis] = high[axis].max(value);
+            }
+            nearest = nearest.max(nearness);
+        }
+        let guard = GUARD as f32;
+        let is_near = low[0].min(low[1]) > -guard && high[0].max(high[1]) < guard;
+        if !is_near || low[2] < self.near {
+            return None;
+        }
+        let slack = self.slack(sides, low[2])?;
+        let cells = |axis: usize| {
+            let size = self.size[axis] as i32;
+            let [first, last, ..] = steps([low[axis], high[axis], 0.0, 0.0]);
+            [cell(first - slack, size) as usize, cell(last + slack, size) as usize]
+        };
+        let ([left, right], [top, bottom]) = (cells(0), cells(1));
+        // Rounding keeps order, so no point of the box is nearer than the nearest of its corners.
+        Some(Outlook { high: nearest, area: Area { left, right, top, bottom } })
+    }
+
+    /// Steps by which rounding may let a point of a box land outside of where the box does, of which
+    /// `nearest` is the least depth.
+    fn slack(&self, [low, high]: [&[f32; 3]; 2], nearest: f32) -> Option<i32> {
+        let size = |row: &[f32; 4]| {
+            let along = |axis: usize| row[axis].abs() * low[axis].abs().max(high[axis].abs());
+            along(0) + along(1) + along(2) + row[3].abs()
+        };
+        let [u, v, z] = [size(&self.rows[0]), size(&self.rows[1]), size(&self.rows[2])];
+        let divisor = if self.projection == Projection::Perspective { nearest } else { 1.0 };
+        // Some ten roundings, each by half of what the last of 24 bits is worth.
+        let steps = (u.max(v) + GUARD as f32 * z) / divisor * f32::EPSILON * 8.0;
+        (steps < GUARD as f32 / 2.0).then_some(steps as i32 + 2)
     }
 }
 
-/// Lanes of which the numbers fit 16 bits.
+/// Half a step past the place, so that cutting off its fraction rounds it where it is above 0; within
+/// the guard, also if it is no number.
 #[inline(always)]
-fn pack(low: i32x4, high: i32x4) -> i16x8 {
-    i16x8::from_i32x8_saturate(cast::<[i32x4; 2], i32x8>([low, high]))
+fn within(value: f32, center: f32) -> f32 {
+    let value = value + center + 0.5;
+    let guard = GUARD as f32;
+    let value = if value > -guard { value } else { -guard };
+    if value < guard { value } else { guard }
 }
 
-/// The views, one a bit, in which a triangle with these cells may cover the centre of a sample: not
-/// where all corners are in one column or in one row of cells.
+/// Whole steps, without the check for what is no number that `as` makes.
 #[inline(always)]
-pub(crate) fn may_cover(a: Cells, b: Cells, c: Cells) -> u32 {
-    let differs = (a ^ b) | (a ^ c);
-    let same = differs.simd_eq(i16x8::ZERO).to_bitmask();
-    !(same | same >> LANES) & ((1 << LANES) - 1)
-}
-
-/// The one place where points are projected: whoever asks gets the same steps of the grid.
-#[inline(always)]
-fn land<const ORTHOGRAPHIC: bool>(
-    rows: &Rows,
-    points: &[f32x4; 3],
-    center: &[f32x4; 2],
-) -> LandedLanes {
-    let u = row_product(&rows[0], points);
-    let v = row_product(&rows[1], points);
-    let z = row_product(&rows[2], points);
-    let inverse = if ORTHOGRAPHIC { f32x4::ONE } else { f32x4::ONE / z };
-    let nearness = if ORTHOGRAPHIC { -z } else { inverse };
-    LandedLanes { x: fixed(u * inverse, center[0]), y: fixed(v * inverse, center[1]), z, nearness }
-}
-
-#[inline(always)]
-fn row_product(row: &[f32x4; 4], points: &[f32x4; 3]) -> f32x4 {
-    row[0] * points[0] + row[1] * points[1] + row[2] * points[2] + row[3]
-}
-
-/// Rounded to whole steps, half a step up where the number is above 0; a NaN becomes any number.
-#[inline(always)]
-fn fixed(value: f32x4, center: f32x4) -> i32x4 {
-    let value = value + center + f32x4::HALF;
-    let guard = f32x4::splat(GUARD as f32);
-    value.fast_max(-guard).fast_min(guard).fast_trunc_int()
+pub(crate) fn steps(values: [f32; 4]) -> [i32; 4] {
+    let steps: i32x4 = f32x4::new(values).fast_trunc_int();
+    steps.to_array()
 }

@@ -15,13 +15,12 @@ pub(crate) const STEPS: i32 = 1 << SHIFT;
 /// From a sample's border to its centre.
 pub(crate) const HALF: i32 = STEPS / 2;
 /// Samples that are worked on together.
-const GROUP: usize = 4;
-/// Widest box, in groups, whose samples are all tested; in a wider one the ends of rows are solved for.
-const MAX_GROUPS: usize = 6;
-/// Most samples in a box for which one is tested after the other.
-const MAX_TINY: usize = 9;
+pub(crate) const GROUP: usize = 4;
+/// Samples along a side of a tile.
+const TILE: usize = 8;
+const TILE_GROUPS: usize = TILE / GROUP;
 /// Longest side, in steps, of a triangle whose edge functions fit 32 bits.
-const MAX_NARROW: i32 = 64 * STEPS;
+const MAX_NARROW: i32 = 128 * STEPS;
 /// Nearness where nothing is.
 pub(crate) const NOTHING: f32 = f32::NEG_INFINITY;
 
@@ -35,6 +34,13 @@ pub(crate) struct Raster {
     nearness: Vec<f32x4>,
     triangle: Vec<i32x4>,
     touched: Area,
+    /// Tiles in a row.
+    tiles: usize,
+    /// For each tile a nearness that all of its samples have reached.
+    reached: Vec<f32>,
+    /// What has been drawn in since `reached` was brought up to date, and how many samples that may be.
+    stale: Area,
+    stale_samples: usize,
 }
 
 /// Columns and rows of samples, the ends not in it.
@@ -53,8 +59,6 @@ pub(crate) struct Target {
     pub(crate) x: [i32; 3],
     /// In steps from the top.
     pub(crate) y: [i32; 3],
-    /// Nearness of its corners.
-    pub(crate) near: [f32; 3],
     /// Nearness of the farthest corner: a sample at the rim of a steep triangle is not past it.
     pub(crate) low: f32,
     /// Nearness of the nearest corner.
@@ -63,37 +67,76 @@ pub(crate) struct Target {
     pub(crate) area: Area,
 }
 
+/// A triangle in a box that is not wide, ready to be drawn: all that is left is to add.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Narrow {
+    /// First and end of its groups of samples.
+    pub(crate) groups: [usize; 2],
+    /// First and end of its rows.
+    pub(crate) rows: [usize; 2],
+    /// Edge functions at the first sample of the first row.
+    pub(crate) value: [i32; 3],
+    pub(crate) step_x: [i32; 3],
+    pub(crate) step_y: [i32; 3],
+    pub(crate) nearness: Nearness,
+}
+
 /// How near the samples of a triangle are.
-struct Nearness {
-    affine: Affine,
-    low: f32,
-    high: f32,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Nearness {
+    /// At the first sample of the first row.
+    pub(crate) start: f64,
+    /// From a sample to the next.
+    pub(crate) step_x: f64,
+    /// From a row to the next.
+    pub(crate) step_y: f64,
+    pub(crate) low: f32,
+    pub(crate) high: f32,
 }
 
 /// Edge functions of a triangle at the sample in the first column of the first row: not negative
 /// inside. Each is in units of the grid's step, rounded down, which changes no sign.
-struct Edges {
-    value: [i64; 3],
-    step_x: [i64; 3],
-    step_y: [i64; 3],
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Edges {
+    pub(crate) value: [i64; 3],
+    pub(crate) step_x: [i32; 3],
+    pub(crate) step_y: [i32; 3],
 }
 
 impl Raster {
     /// Makes it a picture with nothing in it.
     pub(crate) fn clear(&mut self, width: usize, height: usize) {
         (self.width, self.height, self.groups) = (width, height, width.div_ceil(GROUP));
-        self.touched = Area { left: width, right: 0, top: height, bottom: 0 };
+        self.tiles = width.div_ceil(TILE);
+        self.touched = Area::nothing(width, height);
         self.nearness.clear();
         self.nearness.resize(self.groups * height, f32x4::splat(NOTHING));
         // What it names is looked at only where something is near.
         self.triangle.resize(self.groups * height, i32x4::ZERO);
+        if !width.is_multiple_of(GROUP) {
+            // Nothing is nearer than what stands past the width.
+            let past = (0..GROUP).map(|i| if i < width % GROUP { NOTHING } else { f32::INFINITY });
+            let mut border = [0.0; GROUP];
+            border.iter_mut().zip(past).for_each(|(lane, near)| *lane = near);
+            for row in self.nearness.chunks_mut(self.groups) {
+                row[self.groups - 1] = f32x4::new(border);
+            }
+        }
+        self.reached.clear();
+        self.reached.resize(self.tiles * height.div_ceil(TILE), NOTHING);
+        (self.stale, self.stale_samples) = (Area::nothing(width, height), 0);
     }
 
     /// Says that something may be drawn in `area`, which must be before it is.
     pub(crate) fn touch(&mut self, area: Area) {
-        if area.left < area.right && area.top < area.bottom {
+        if !area.is_empty() {
             self.touched.include(area);
         }
+    }
+
+    /// An area with nothing in it.
+    pub(crate) fn nothing(&self) -> Area {
+        Area::nothing(self.width, self.height)
     }
 
     /// A box outside of which nothing was drawn.
@@ -107,167 +150,256 @@ impl Raster {
         (cast_slice(&self.nearness[groups.clone()]), cast_slice(&self.triangle[groups]))
     }
 
+    /// Whether something nearer than `nearness` is known to stand before all samples of `area`, which
+    /// is not empty.
+    #[inline(always)]
+    pub(crate) fn hides(&self, area: &Area, nearness: f32) -> bool {
+        let (left, right) = (area.left / TILE, (area.right - 1) / TILE);
+        let (top, bottom) = (area.top / TILE, (area.bottom - 1) / TILE);
+        if (right - left).max(bottom - top) > 1 {
+            return (top..=bottom).all(|row| {
+                let tiles = &self.reached[row * self.tiles..][left..=right];
+                tiles.iter().all(|reached| *reached > nearness)
+            });
+        }
+        let at = |row: usize, column: usize| self.reached[row * self.tiles + column] > nearness;
+        at(top, left) & at(top, right) & at(bottom, left) & at(bottom, right)
+    }
+
+    /// Brings what [`Self::hides`] knows up to date after up to `samples` were drawn in `area`, or puts
+    /// it off until that is worth its cost.
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, area: Area, samples: usize) {
+        /// Samples that are looked at in the time in which one is drawn.
+        const WORTH: usize = 4;
+        if area.is_empty() || samples == 0 {
+            return;
+        }
+        if samples * WORTH >= area.samples() {
+            self.look_at(area);
+            return;
+        }
+        self.stale.include(area);
+        self.stale_samples += samples;
+        if self.stale_samples * WORTH >= self.stale.samples() {
+            self.look_at(self.stale);
+            (self.stale, self.stale_samples) = (Area::nothing(self.width, self.height), 0);
+        }
+    }
+
+    #[inline(always)]
+    fn look_at(&mut self, area: Area) {
+        for row in area.top / TILE..area.bottom.div_ceil(TILE) {
+            let lines = row * TILE..self.height.min((row + 1) * TILE);
+            for column in area.left / TILE..area.right.div_ceil(TILE) {
+                let (first, end) =
+                    (column * TILE_GROUPS, self.groups.min((column + 1) * TILE_GROUPS));
+                let mut least = f32x4::splat(f32::INFINITY);
+                for line in lines.clone() {
+                    for near in &self.nearness[line * self.groups..][first..end] {
+                        least = least.fast_min(*near);
+                    }
+                }
+                let [a, b, c, d] = least.to_array();
+                self.reached[row * self.tiles + column] = a.min(b).min(c.min(d));
+            }
+        }
+    }
+
     /// Draws triangle `number`, whichever way it is turned; `nearness` is asked for only if its box
-    /// holds the centre of a sample in which it may be nearest. Where two are equally near, the one
-    /// that was drawn first stays.
+    /// holds the centre of a sample in which it may be nearest. Where two are equally near, that with
+    /// the smaller number stays, so the order in which they are drawn does not matter.
     ///
     /// A sample is in the triangle when its centre is; a centre on an edge belongs to the triangle on
     /// the edge's right or lower side (top-left rule), so triangles that share the edge neither leave
     /// it out nor draw it twice. This is exact.
     #[inline(always)]
     pub(crate) fn draw(&mut self, number: u32, target: &Target, nearness: impl FnOnce() -> Affine) {
-        let Area { left, right, top, bottom } = target.area;
-        if left >= right || top >= bottom {
+        if target.area.is_empty() || self.hides(&target.area, target.high) {
             return;
         }
-        if (right - left) * (bottom - top) <= MAX_TINY {
-            if !self.hides_samples(target) {
-                self.draw_tiny(number, target);
-            }
-            return;
-        }
-        let (first, end) = (left / GROUP, right.div_ceil(GROUP));
-        let doubled = target.doubled_area();
-        if doubled == 0 || self.hides((first, end), (top, bottom), target.high) {
-            return;
-        }
-        let is_narrow = end - first <= MAX_GROUPS
-            && span(target.x) <= MAX_NARROW
-            && span(target.y) <= MAX_NARROW;
-        let column = if is_narrow { first * GROUP } else { left };
-        let edges = Edges::new(target, doubled < 0, column, top);
-        if is_narrow {
-            let nearness = Nearness { affine: nearness(), low: target.low, high: target.high };
-            self.draw_groups(number, (first, end), (top, bottom), &edges, &nearness);
+        if target.is_narrow() {
+            self.draw_narrow(number, &Narrow::new(target, nearness()));
         } else {
-            let nearness = Nearness { affine: nearness(), low: target.low, high: target.high };
-            run_widest(Spans { raster: self, number, area: target.area, edges, nearness });
+            let Area { left, top, .. } = target.area;
+            let edges = Edges::new(target.x, target.y, left as i32, top as i32);
+            let nearness = Nearness::new(target, nearness(), left);
+            run_widest(Wide { raster: self, number, area: target.area, edges, nearness });
         }
     }
 
-    /// Whether every sample of the triangle's box is at least so near.
+    /// Draws a triangle as [`Self::draw`] does, but does not ask first whether it is hidden.
     #[inline(always)]
-    fn hides_samples(&self, target: &Target) -> bool {
-        let Area { left, right, top, bottom } = target.area;
-        let nears: &[f32] = cast_slice(&self.nearness);
-        let stride = self.groups * GROUP;
-        (top..bottom).all(|row| {
-            let row = &nears[row * stride + left..row * stride + right];
-            row.iter().all(|near| *near >= target.high)
-        })
-    }
-
-    /// Whether everything in these groups of these rows is at least so near.
-    #[inline(always)]
-    fn hides(
-        &self,
-        (first, end): (usize, usize),
-        (top, bottom): (usize, usize),
-        nearness: f32,
-    ) -> bool {
-        let nearness = f32x4::splat(nearness);
-        for row in top..bottom {
-            for group in &self.nearness[row * self.groups + first..row * self.groups + end] {
-                if !group.simd_ge(nearness).all() {
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Tests one sample after the other. Nearness is that of the corners, interpolated.
-    #[inline(always)]
-    fn draw_tiny(&mut self, number: u32, target: &Target) {
-        let doubled = target.doubled_area();
-        if doubled == 0 {
+    pub(crate) fn draw_narrow(&mut self, number: u32, narrow: &Narrow) {
+        let brush = Brush::new(number, narrow);
+        let ([first, _], [top, bottom]) = (narrow.groups, narrow.rows);
+        if !narrow.is_sparse() {
+            self.draw_box(&brush, narrow);
             return;
         }
-        let Area { left, right, top, bottom } = target.area;
-        let Target { x: [ax, bx, cx], y: [ay, by, cy], near: [near_a, near_b, near_c], .. } =
-            *target;
-        let (x, y) = (left as i32 * STEPS + HALF, top as i32 * STEPS + HALF);
-        let is_turned = doubled < 0;
-        let edge = |px: i32, py: i32, qx: i32, qy: i32| {
-            let (px, py, qx, qy) = if is_turned { (qx, qy, px, py) } else { (px, py, qx, qy) };
-            let (dx, dy) = (i64::from(qx - px), i64::from(qy - py));
-            let owns_its_samples = (dy < 0) | ((dy == 0) & (dx > 0));
-            let value = dx * i64::from(y - py) - dy * i64::from(x - px);
-            (value, -dy << SHIFT, dx << SHIFT, i64::from(!owns_its_samples))
-        };
-        let (mut a, mut b) = (edge(bx, by, cx, cy), edge(cx, cy, ax, ay));
-        let (_, _, _, bias_c) = edge(ax, ay, bx, by);
-        let doubled = doubled.abs();
-        let (nears, triangles): (&mut [f32], &mut [i32]) =
-            (cast_slice_mut(&mut self.nearness), cast_slice_mut(&mut self.triangle));
-        for row in top..bottom {
-            let from = row * self.groups * GROUP;
-            let (mut value_a, mut value_b) = (a.0, b.0);
-            let samples = nears[from + left..from + right].iter_mut();
-            for (near, triangle) in samples.zip(&mut triangles[from + left..from + right]) {
-                let value_c = doubled - value_a - value_b;
-                if (value_a - a.3) | (value_b - b.3) | (value_c - bias_c) >= 0 {
-                    let sum = value_a as f64 * f64::from(near_a)
-                        + value_b as f64 * f64::from(near_b)
-                        + value_c as f64 * f64::from(near_c);
-                    let here = (sum / doubled as f64) as f32;
-                    if here > *near {
-                        (*near, *triangle) = (here, number as i32);
-                    }
+        let mut spans = Spans::new(narrow);
+        for chunk in (top..bottom).step_by(GROUP) {
+            let Some((spans, mut rows)) = spans.next(bottom - chunk) else { continue };
+            while rows != 0 {
+                let down = rows.trailing_zeros() as usize;
+                rows &= rows - 1;
+                let row = chunk + down;
+                let from = row * self.groups + first;
+                let past = (row - top) as i32;
+                let near = narrow.nearness.start + narrow.nearness.step_y * f64::from(past);
+                let (begin, last) = (spans[0][down], spans[1][down]);
+                let value = |e: usize| {
+                    let across = narrow.step_x[e].wrapping_mul(begin * GROUP as i32);
+                    let down = narrow.step_y[e].wrapping_mul(past);
+                    i32x4::splat(narrow.value[e].wrapping_add(down).wrapping_add(across))
+                };
+                let mut values = [0, 1, 2].map(|e| value(e) + brush.steps[e]);
+                let near = near + narrow.nearness.step_x * f64::from(begin * GROUP as i32);
+                let mut near = f32x4::splat(near as f32) + brush.near_steps;
+                for group in from + begin as usize..=from + last as usize {
+                    self.draw_group(group, &brush, values, near);
+                    (0..3).for_each(|e| values[e] += brush.across[e]);
+                    near += brush.near_across;
                 }
-                (value_a, value_b) = (value_a + a.1, value_b + b.1);
             }
-            (a.0, b.0) = (a.0 + a.2, b.0 + b.2);
         }
     }
 
-    fn draw_groups(
-        &mut self,
-        number: u32,
-        (first, end): (usize, usize),
-        (top, bottom): (usize, usize),
-        edges: &Edges,
-        nearness: &Nearness,
-    ) {
-        let spread = |value: i64, step: i64| {
-            let (value, step) = (value as i32, step as i32);
-            i32x4::new([value, value + step, value + 2 * step, value + 3 * step])
-        };
-        let Edges { value, step_x, step_y } = edges;
-        let mut rows =
-            [spread(value[0], step_x[0]), spread(value[1], step_x[1]), spread(value[2], step_x[2])];
-        let stride = |step: i64| i32x4::splat(step as i32 * GROUP as i32);
-        let strides = [stride(step_x[0]), stride(step_x[1]), stride(step_x[2])];
-        let step = |step: i64| i32x4::splat(step as i32);
-        let steps = [step(step_y[0]), step(step_y[1]), step(step_y[2])];
-        let (low, high) = (f32x4::splat(nearness.low), f32x4::splat(nearness.high));
-        let [near_x, near_y, near_0] = nearness.affine;
-        let start = near_x * ((first * GROUP) as f64 + 0.5) + near_0;
-        let near_lanes = f32x4::new([0.0, 1.0, 2.0, 3.0]) * f32x4::splat(near_x as f32);
-        let near_stride = f32x4::splat(near_x as f32 * GROUP as f32);
-        let number = i32x4::splat(number as i32);
+    /// Draws all groups of the box of a triangle.
+    #[inline(always)]
+    fn draw_box(&mut self, brush: &Brush, narrow: &Narrow) {
+        let Narrow { groups: [first, end], rows: [top, bottom], value, .. } = *narrow;
+        let splat = |values: [i32; 3]| values.map(i32x4::splat);
+        let [mut a, mut b, mut c] = splat(value);
+        (a, b, c) = (a + brush.steps[0], b + brush.steps[1], c + brush.steps[2]);
+        let down = splat(narrow.step_y);
+        let Brush { across, near_across, .. } = *brush;
+        let mut near_row = narrow.nearness.start;
         for row in top..bottom {
-            let range = row * self.groups + first..row * self.groups + end;
-            let mut near = f32x4::splat((start + near_y * (row as f64 + 0.5)) as f32) + near_lanes;
-            let [mut a, mut b, mut c] = rows;
-            let groups = self.nearness[range.clone()].iter_mut().zip(&mut self.triangle[range]);
-            for (nears, triangles) in groups {
-                let outside: i32x4 = (a | b | c) >> 31;
-                // Of a NaN the corner is left, on both sides.
-                let here = near.fast_max(low).fast_min(high);
-                let wins: i32x4 = !outside & cast::<f32x4, i32x4>(here.simd_gt(*nears));
-                *nears = cast::<i32x4, f32x4>(wins).select(here, *nears);
-                *triangles = wins.select(number, *triangles);
-                (a, b, c) = (a + strides[0], b + strides[1], c + strides[2]);
-                near += near_stride;
+            let near = f32x4::splat(near_row as f32) + brush.near_steps;
+            let from = row * self.groups + first;
+            self.draw_group(from, brush, [a, b, c], near);
+            let mut next = ([a + across[0], b + across[1], c + across[2]], near + near_across);
+            for group in 1..end - first {
+                let ([a, b, c], near) = next;
+                self.draw_group(from + group, brush, [a, b, c], near);
+                next = ([a + across[0], b + across[1], c + across[2]], near + near_across);
             }
-            rows = [rows[0] + steps[0], rows[1] + steps[1], rows[2] + steps[2]];
+            (a, b, c) = (a + down[0], b + down[1], c + down[2]);
+            near_row += narrow.nearness.step_y;
+        }
+    }
+
+    /// Draws the samples of a group, at which the edge functions have these values.
+    #[inline(always)]
+    fn draw_group(&mut self, group: usize, brush: &Brush, [a, b, c]: [i32x4; 3], near: f32x4) {
+        let outside: i32x4 = (a | b | c) >> 31;
+        // Of a NaN the corner is left, on both sides.
+        let here = near.fast_max(brush.low).fast_min(brush.high);
+        let (nears, triangles) = (&mut self.nearness[group], &mut self.triangle[group]);
+        let is_nearer: i32x4 = cast(here.simd_gt(*nears));
+        let is_as_near: i32x4 = cast(here.simd_eq(*nears));
+        let wins = !outside & (is_nearer | (is_as_near & brush.number.simd_lt(*triangles)));
+        *nears = cast::<i32x4, f32x4>(wins).select(here, *nears);
+        *triangles = wins.select(brush.number, *triangles);
+    }
+}
+
+/// What all groups of a triangle are drawn with.
+struct Brush {
+    /// From the first sample of a group to each: of the edge functions, and of nearness.
+    steps: [i32x4; 3],
+    near_steps: f32x4,
+    /// From a group to the next.
+    across: [i32x4; 3],
+    near_across: f32x4,
+    low: f32x4,
+    high: f32x4,
+    number: i32x4,
+}
+
+impl Brush {
+    #[inline(always)]
+    fn new(number: u32, Narrow { step_x, nearness, .. }: &Narrow) -> Self {
+        let steps = |step: i32| i32x4::new([0, step, 2 * step, 3 * step]);
+        let near_step = nearness.step_x as f32;
+        Self {
+            steps: [steps(step_x[0]), steps(step_x[1]), steps(step_x[2])],
+            across: step_x.map(|step| i32x4::splat(GROUP as i32 * step)),
+            near_across: f32x4::splat(near_step * GROUP as f32),
+            near_steps: f32x4::new([0.0, 1.0, 2.0, 3.0]) * f32x4::splat(near_step),
+            low: f32x4::splat(nearness.low),
+            high: f32x4::splat(nearness.high),
+            number: i32x4::splat(number as i32),
         }
     }
 }
 
-/// Draws a triangle whose box is wide: of each row the ends are solved for.
-struct Spans<'a> {
+/// Where a triangle begins and ends, four rows at a time.
+struct Spans {
+    /// Edge functions at the first sample of each row, and from four rows to the next four.
+    values: [i32x4; 3],
+    steps: [i32x4; 3],
+    /// An edge function times the first number plus the second: where its edge is if it bounds the left
+    /// of the triangle, and else something far left; and as much of the right.
+    left: [[f32x4; 2]; 3],
+    right: [[f32x4; 2]; 3],
+    last: f32x4,
+}
+
+/// First and last group of each row.
+type GroupSpans = [[i32; GROUP]; 2];
+
+impl Spans {
+    #[inline(always)]
+    fn new(narrow: &Narrow) -> Self {
+        const FAR: f32 = 1e6;
+        let Narrow { groups, value, step_x, step_y, .. } = narrow;
+        let values = |e: usize| {
+            let step = step_y[e];
+            i32x4::splat(value[e]) + i32x4::new([0, step, 2 * step, 3 * step])
+        };
+        let side = |e: usize, bounds: bool, far: f32| {
+            let [factor, offset] = if bounds { [-1.0 / step_x[e] as f32, 0.0] } else { [0.0, far] };
+            [f32x4::splat(factor), f32x4::splat(offset)]
+        };
+        let left = |e: usize| side(e, step_x[e] > 0, -FAR);
+        let right = |e: usize| side(e, step_x[e] < 0, FAR);
+        Self {
+            values: [values(0), values(1), values(2)],
+            steps: step_y.map(|step| i32x4::splat(GROUP as i32 * step)),
+            left: [left(0), left(1), left(2)],
+            right: [right(0), right(1), right(2)],
+            last: f32x4::splat(((groups[1] - groups[0]) * GROUP - 1) as f32),
+        }
+    }
+
+    /// The groups of the next four rows in which the triangle may cover a sample, and one bit for each of
+    /// the first `rows` of them in which there are any. Nothing if there are none.
+    #[inline(always)]
+    fn next(&mut self, rows: usize) -> Option<(GroupSpans, u32)> {
+        /// More than what rounding may take away from an end, in samples.
+        const SLACK: f32 = 1.0 / 256.0;
+        let values = self.values.map(f32x4::from_i32x4);
+        let end = |e: usize, side: &[[f32x4; 2]; 3]| values[e] * side[e][0] + side[e][1];
+        let left = end(0, &self.left).fast_max(end(1, &self.left)).fast_max(end(2, &self.left));
+        let right = end(0, &self.right).fast_min(end(1, &self.right)).fast_min(end(2, &self.right));
+        let left = (left - f32x4::splat(SLACK)).fast_max(f32x4::ZERO);
+        let right = (right + f32x4::splat(SLACK)).fast_min(self.last).fast_max(-f32x4::ONE);
+        (0..3).for_each(|e| self.values[e] += self.steps[e]);
+        // The first sample at or past the left end, the last at or before the right.
+        let first = left.fast_trunc_int();
+        let past: i32x4 = cast(f32x4::from_i32x4(first).simd_lt(left));
+        let first = first - past;
+        let last = (right + f32x4::ONE).fast_trunc_int() - i32x4::ONE;
+        let some = !first.simd_gt(last).to_bitmask() & ((1 << rows.min(GROUP)) - 1);
+        let shift = GROUP.ilog2() as i32;
+        (some != 0).then(|| ([(first >> shift).to_array(), (last >> shift).to_array()], some))
+    }
+}
+
+/// Draws a triangle whose box is wide: of each row the ends are solved for, exactly.
+struct Wide<'a> {
     raster: &'a mut Raster,
     number: u32,
     area: Area,
@@ -276,21 +408,20 @@ struct Spans<'a> {
     nearness: Nearness,
 }
 
-impl Kernel for Spans<'_> {
+impl Kernel for Wide<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
         let Self { raster, number, area, mut edges, nearness } = self;
         let Area { left, right, top, bottom } = area;
-        let [near_x, near_y, near_0] = nearness.affine;
+        let mut near_row = nearness.start;
         for row in top..bottom {
             let (first, end) = edges.span(right - left);
             if first < end {
                 let from = row * raster.groups * GROUP + left;
                 let range = from + first..from + end;
-                let x = (left + first) as f64 + 0.5;
-                let near = (near_x * x + near_y * (row as f64 + 0.5) + near_0) as f32;
+                let near = (near_row + nearness.step_x * first as f64) as f32;
                 fill(
                     &mut cast_slice_mut(&mut raster.nearness)[range.clone()],
                     &mut cast_slice_mut(&mut raster.triangle)[range],
@@ -299,7 +430,8 @@ impl Kernel for Spans<'_> {
                     &nearness,
                 );
             }
-            (0..3).for_each(|e| edges.value[e] += edges.step_y[e]);
+            (0..3).for_each(|e| edges.value[e] += i64::from(edges.step_y[e]));
+            near_row += nearness.step_y;
         }
     }
 }
@@ -307,16 +439,28 @@ impl Kernel for Spans<'_> {
 /// One row of a triangle whose nearness begins with `near`.
 #[inline(always)]
 fn fill(nears: &mut [f32], triangles: &mut [u32], number: u32, near: f32, nearness: &Nearness) {
-    let step = nearness.affine[0] as f32;
+    let step = nearness.step_x as f32;
     for (i, (old, triangle)) in nears.iter_mut().zip(triangles).enumerate() {
         let here = nearness.bound(near + step * (i as i32 as f32));
-        let wins = here > *old;
+        let wins = (here > *old) | ((here == *old) & (number < *triangle));
         *old = if wins { here } else { *old };
         *triangle = if wins { number } else { *triangle };
     }
 }
 
 impl Nearness {
+    /// At the sample in `column` of the first row of a triangle.
+    #[inline(always)]
+    fn new(target: &Target, [x, y, start]: Affine, column: usize) -> Self {
+        Self {
+            start: near_at([x, y, start], column as i32, target.area.top as i32),
+            step_x: x,
+            step_y: y,
+            low: target.low,
+            high: target.high,
+        }
+    }
+
     /// `near`, not past the corners; a NaN too becomes one of them.
     #[inline(always)]
     fn bound(&self, near: f32) -> f32 {
@@ -325,8 +469,68 @@ impl Nearness {
     }
 }
 
+/// A nearness at the centre of a sample.
+#[inline(always)]
+pub(crate) fn near_at([x, y, start]: Affine, column: i32, row: i32) -> f64 {
+    x * (f64::from(column) + 0.5) + start + y * (f64::from(row) + 0.5)
+}
+
+impl Narrow {
+    /// Whether it pays to ask of each row where the triangle is.
+    #[inline(always)]
+    fn is_sparse(&self) -> bool {
+        /// Groups side by side of which some are outside.
+        const WIDE: usize = 6;
+        /// Groups of which many may be outside.
+        const MANY: usize = 8;
+        let samples = (self.groups[1] - self.groups[0]) * (self.rows[1] - self.rows[0]);
+        let product = |x: i32, y: i32| i64::from(x) * i64::from(y);
+        let doubled =
+            product(self.step_x[0], self.step_y[1]) - product(self.step_x[1], self.step_y[0]);
+        // A sixth of the box, which has GROUP samples a group.
+        let is_wide = self.groups[1] - self.groups[0] > WIDE;
+        is_wide
+            || samples >= MANY
+                && (doubled.unsigned_abs() >> (2 * SHIFT)) * 3 < (samples * GROUP) as u64
+    }
+
+    #[inline(always)]
+    fn new(target: &Target, nearness: Affine) -> Self {
+        let Area { left, right, top, bottom } = target.area;
+        let column = left / GROUP * GROUP;
+        let Edges { value, step_x, step_y } =
+            Edges::new(target.x, target.y, column as i32, top as i32);
+        Self {
+            groups: [left / GROUP, right.div_ceil(GROUP)],
+            rows: [top, bottom],
+            value: [value[0] as i32, value[1] as i32, value[2] as i32],
+            step_x,
+            step_y,
+            nearness: Nearness::new(target, nearness, column),
+        }
+    }
+}
+
 impl Area {
-    fn include(&mut self, other: Self) {
+    /// What holds nothing, whatever it is given to hold then.
+    fn nothing(width: usize, height: usize) -> Self {
+        Self { left: width, right: 0, top: height, bottom: 0 }
+    }
+
+    /// Whether no sample is in it.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left >= self.right || self.top >= self.bottom
+    }
+
+    /// Number of samples, of an area that is not empty.
+    #[inline(always)]
+    pub(crate) fn samples(&self) -> usize {
+        (self.right - self.left) * (self.bottom - self.top)
+    }
+
+    #[inline(always)]
+    pub(crate) fn include(&mut self, other: Self) {
         self.left = self.left.min(other.left);
         self.right = self.right.max(other.right);
         self.top = self.top.min(other.top);
@@ -335,19 +539,21 @@ impl Area {
 }
 
 impl Edges {
-    /// At the sample in `column` and `row`, of a triangle whose corners run clockwise as one sees
-    /// them, or after two of them are swapped if it `is_turned`.
+    /// At the sample in `column` and `row`, of a triangle with these corners, whichever way it is
+    /// turned.
     #[inline(always)]
-    fn new(target: &Target, is_turned: bool, column: usize, row: usize) -> Self {
-        let at = |index: usize| index as i32 * STEPS + HALF;
-        let (x, y) = (at(column), at(row));
-        let Target { x: [ax, bx, cx], y: [ay, by, cy], .. } = *target;
+    pub(crate) fn new(x: [i32; 3], y: [i32; 3], column: i32, row: i32) -> Self {
+        let at = |index: i32| index * STEPS + HALF;
+        let is_turned = doubled_area(x, y) < 0;
+        let (column, row) = (at(column), at(row));
+        let ([ax, bx, cx], [ay, by, cy]) = (x, y);
         let (bx, cx) = if is_turned { (cx, bx) } else { (bx, cx) };
         let (by, cy) = if is_turned { (cy, by) } else { (by, cy) };
         let edge = |ax: i32, ay: i32, bx: i32, by: i32| {
-            let (dx, dy) = (i64::from(bx - ax), i64::from(by - ay));
+            let (dx, dy) = (bx - ax, by - ay);
             let owns_its_samples = (dy < 0) | ((dy == 0) & (dx > 0));
-            let value = dx * i64::from(y - ay) - dy * i64::from(x - ax);
+            let value =
+                i64::from(dx) * i64::from(row - ay) - i64::from(dy) * i64::from(column - ax);
             ((value - i64::from(!owns_its_samples)) >> SHIFT, -dy, dx)
         };
         let (a, b, c) = (edge(bx, by, cx, cy), edge(cx, cy, ax, ay), edge(ax, ay, bx, by));
@@ -358,7 +564,7 @@ impl Edges {
     #[inline(always)]
     fn span(&self, count: usize) -> (usize, usize) {
         let (mut first, mut end) = (0, count as u64);
-        for (value, step) in self.value.into_iter().zip(self.step_x) {
+        for (value, step) in self.value.into_iter().zip(self.step_x.map(i64::from)) {
             if value < 0 {
                 if step <= 0 {
                     return (0, 0);
@@ -376,34 +582,55 @@ impl Target {
     /// The triangle with these corners, in a picture of `size` samples.
     pub(crate) fn new(corners: [Landed; 3], size: [u32; 2]) -> Self {
         let (x, y) = (corners.map(|p| p.x), corners.map(|p| p.y));
-        let cell = |value: i32, axis: usize| {
-            ((value + HALF - 1) >> SHIFT).clamp(0, size[axis] as i32) as usize
-        };
         let nears = corners.map(|p| p.nearness);
-        let low = |values: [i32; 3]| values[0].min(values[1]).min(values[2]);
-        let high = |values: [i32; 3]| values[0].max(values[1]).max(values[2]);
+        let cell = |value: i32, axis: usize| cell(value, size[axis] as i32) as usize;
         let area = Area {
-            left: cell(low(x), 0),
-            right: cell(high(x), 0),
-            top: cell(low(y), 1),
-            bottom: cell(high(y), 1),
+            left: cell(least(x), 0),
+            right: cell(most(x), 0),
+            top: cell(least(y), 1),
+            bottom: cell(most(y), 1),
         };
         let low = nears[0].min(nears[1]).min(nears[2]);
-        Self { x, y, near: nears, low, high: nears[0].max(nears[1]).max(nears[2]), area }
+        Self { x, y, low, high: nears[0].max(nears[1]).max(nears[2]), area }
     }
 
-    /// Twice the area, in steps squared; below 0 when the corners run counter-clockwise as one sees
-    /// them.
+    /// Whether its corners run counter-clockwise as one sees them.
     #[inline(always)]
-    pub(crate) fn doubled_area(&self) -> i64 {
-        let Self { x: [ax, bx, cx], y: [ay, by, cy], .. } = *self;
-        let product = |x: i32, y: i32| i64::from(x) * i64::from(y);
-        product(bx - ax, cy - ay) - product(by - ay, cx - ax)
+    pub(crate) fn faces(&self) -> bool {
+        doubled_area(self.x, self.y) < 0
+    }
+
+    #[inline(always)]
+    fn is_narrow(&self) -> bool {
+        is_narrow([most(self.x) - least(self.x), most(self.y) - least(self.y)])
     }
 }
 
+/// The first of `count` samples in a line whose centre does not lie before `value`, or `count`.
 #[inline(always)]
-fn span(values: [i32; 3]) -> i32 {
-    let low = values[0].min(values[1]).min(values[2]);
-    values[0].max(values[1]).max(values[2]) - low
+pub(crate) fn cell(value: i32, count: i32) -> i32 {
+    ((value + HALF - 1) >> SHIFT).max(0).min(count)
+}
+
+/// Whether edge functions of a triangle of these sides fit 32 bits, everywhere in its box.
+#[inline(always)]
+pub(crate) fn is_narrow(sides: [i32; 2]) -> bool {
+    (sides[0] <= MAX_NARROW) & (sides[1] <= MAX_NARROW)
+}
+
+/// Twice the area, in steps squared; below 0 when the corners run counter-clockwise as one sees them.
+#[inline(always)]
+fn doubled_area([ax, bx, cx]: [i32; 3], [ay, by, cy]: [i32; 3]) -> i64 {
+    let product = |x: i32, y: i32| i64::from(x) * i64::from(y);
+    product(bx - ax, cy - ay) - product(by - ay, cx - ax)
+}
+
+#[inline(always)]
+pub(crate) fn least([a, b, c]: [i32; 3]) -> i32 {
+    a.min(b).min(c)
+}
+
+#[inline(always)]
+pub(crate) fn most([a, b, c]: [i32; 3]) -> i32 {
+    a.max(b).max(c)
 }

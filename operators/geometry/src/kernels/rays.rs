@@ -58,13 +58,22 @@ impl Rays {
     ///
     /// Nearness is what the z-buffer holds: one over the depth in a perspective view, minus the depth
     /// in an orthographic one. Both are affine over the picture, and larger is nearer.
+    pub(crate) fn nearness(&self, corners: [[f64; 3]; 3]) -> Affine {
+        match self.projection {
+            Projection::Perspective => self.nearness_by::<false>(corners),
+            Projection::Orthographic => self.nearness_by::<true>(corners),
+        }
+    }
+
+    /// [`Self::nearness`]; `ORTHOGRAPHIC` says again what the projection is.
     #[inline(always)]
-    pub(crate) fn nearness(&self, [a, b, c]: [[f64; 3]; 3]) -> Affine {
+    pub(crate) fn nearness_by<const ORTHOGRAPHIC: bool>(&self, [a, b, c]: [[f64; 3]; 3]) -> Affine {
         let normal = cross(minus(b, a), minus(c, a));
         let [u, v, origin] = self.moving;
-        let (scale, origin) = match self.projection {
-            Projection::Perspective => (1.0 / dot(normal, minus(a, self.fixed)), origin),
-            Projection::Orthographic => (1.0 / dot(normal, self.fixed), minus(origin, a)),
+        let (scale, origin) = if ORTHOGRAPHIC {
+            (1.0 / dot(normal, self.fixed), minus(origin, a))
+        } else {
+            (1.0 / dot(normal, minus(a, self.fixed)), origin)
         };
         [dot(normal, u) * scale, dot(normal, v) * scale, dot(normal, origin) * scale]
     }

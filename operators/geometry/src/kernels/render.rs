@@ -126,13 +126,12 @@ pub struct Rendering {
 /// `camera` must be rigid. Brightness is averaged in linear light and encoded as sRGB. Pixel (0, 0)
 /// covers the square from (0, 0) to (1, 1): a point that projects to (3.7, 1.2) lies in pixel (3, 1). A
 /// sample is covered when the ray through its centre meets the triangle, whose corners are rounded to
-/// 1/16384 of a sample; depths are those of the triangle's exact plane, or interpolated where it is less
-/// than four samples wide. Where two triangles are equally
-/// near, the one with the smaller number is seen. In an orthographic view the focal lengths are pixels
+/// 1/16384 of a sample; depths are those of the triangle's exact plane, not past its corners'. Where two
+/// triangles are equally near, the one with the smaller number is seen. In an orthographic view the focal lengths are pixels
 /// per unit of the mesh. Colours of `paint` are used if `options` say so, its normals for smooth shading.
 ///
-/// Cost: a few nanoseconds a vertex and a triangle, some forty a triangle that holds the centre of a
-/// sample, one or two a sample covered; 8 bytes a sample. [`Renderer`] keeps its memory and makes several
+/// Cost: a few nanoseconds a triangle, some thirty one that holds the centre of a sample and is not known
+/// to be hidden, one or two a sample covered; 8 bytes a sample. [`Renderer`] keeps its memory and makes several
 /// views of a mesh faster. The caller keeps width, height and antialias such that no side has more than
 /// 4096 samples.
 ///

@@ -3,19 +3,26 @@
 use voxflow_contract::{Camera, Intrinsics, Object, Transform, TriMesh};
 
 use crate::kernels::background::{Backdrop, Background};
-use crate::kernels::block::{BLOCK, Block};
+use crate::kernels::block::Block;
 use crate::kernels::clip::Clipper;
-use crate::kernels::lens::{Cells, LANES, Landed, Lens, LensLanes, may_cover};
+use crate::kernels::lens::{Landed, Lens, Outlook, Projection};
+use crate::kernels::pack::{BLOCK, Corners, Pack, gather};
 use crate::kernels::paint::Paint;
 use crate::kernels::raster::{Raster, Target};
 use crate::kernels::rays::Rays;
 use crate::kernels::render::{Colors, Faces, RenderOptions, Rendering, Shading};
 use crate::kernels::resolve::resolve;
 use crate::kernels::shade::{vertex_normals, wider};
-use crate::kernels::shader::{Shader, Surface, SurfaceColors};
+use crate::kernels::shader::{Greys, Shader, Surface, SurfaceColors};
+use crate::kernels::sieve::{Sieve, VIEWS};
+use crate::kernels::simd::{Kernel, run_widest};
 
 /// Most samples along a side of a picture.
 pub(crate) const MAX_SAMPLES: u32 = 4096;
+
+/// A mesh of more triangles has most of them between samples, and does not fit a fast cache: it pays to
+/// read it once for four views and to look at each triangle as shortly as possible.
+const LARGE: usize = 1 << 17;
 
 /// What is rendered.
 #[derive(Clone, Copy)]
@@ -37,19 +44,23 @@ pub struct Shot {
     pub background: Background,
 }
 
-/// Renders views of meshes and keeps its memory for the next: 8 bytes a sample, 16 a vertex, 18 a
-/// triangle, of the largest so far.
+/// Renders views of meshes and keeps its memory for the next: 8 bytes a sample, 46 a triangle, of the
+/// largest so far.
 ///
-/// Four views are prepared together: their points are projected side by side, and a triangle whose
-/// corners lie in one column or in one row of samples is left out before anything else of it is looked
-/// at.
+/// The triangles of a mesh are copied once, into blocks of neighbours. Each view draws the blocks from
+/// the nearest to the farthest, leaves out those that lie behind what is already there, and of the
+/// others the triangles that do, or that hold the centre of no sample. Of a large mesh four views are
+/// prepared together instead, and a triangle whose corners lie in one column or in one row of samples is
+/// left out before anything else of it is looked at.
 #[derive(Default)]
 pub struct Renderer {
     raster: Raster,
-    cells: Vec<Cells>,
-    sieved: [Vec<u32>; LANES],
+    sieve: Sieve,
+    pack: Pack,
     block: Block,
-    greys: Vec<u16>,
+    queue: Vec<u64>,
+    outlooks: Vec<Outlook>,
+    greys: Greys,
     picture: Rendering,
 }
 
@@ -74,6 +85,18 @@ impl Renderer {
         scene: &Scene<'_>,
         shots: &[Shot],
         options: &RenderOptions,
+        each: impl FnMut(usize, &mut Rendering),
+    ) {
+        self.render_by(scene, shots, options, scene.mesh.triangles.len() > LARGE, each);
+    }
+
+    /// [`Self::render`]; whether the mesh `is_large` makes no difference to the pictures.
+    fn render_by(
+        &mut self,
+        scene: &Scene<'_>,
+        shots: &[Shot],
+        options: &RenderOptions,
+        is_large: bool,
         mut each: impl FnMut(usize, &mut Rendering),
     ) {
         let averaged = averaged_normals(scene, options);
@@ -85,54 +108,58 @@ impl Renderer {
             _ => SurfaceColors::White,
         };
         let surface = Surface { mesh: scene.mesh, normals, colors };
-        for (chunk, shots) in shots.chunks(LANES).enumerate() {
+        if !is_large {
+            self.pack.fill(scene.mesh);
+        }
+        for (chunk, shots) in shots.chunks(VIEWS).enumerate() {
             let views: Vec<View> = shots.iter().map(|shot| View::new(shot, options)).collect();
-            self.sieve(scene.mesh, &views);
+            if is_large {
+                let lenses: Vec<Lens> = views.iter().map(|view| view.lens).collect();
+                self.sieve.fill(scene.mesh, &lenses);
+            }
             for (lane, (view, shot)) in views.iter().zip(shots).enumerate() {
-                self.draw(scene.mesh, view, lane, shot, options.antialias);
-                self.finish(surface, view, shot, options);
-                each(chunk * LANES + lane, &mut self.picture);
-            }
-        }
-    }
-
-    /// Lists for each view the triangles whose boxes hold the centre of a sample.
-    fn sieve(&mut self, mesh: &TriMesh, views: &[View]) {
-        let lenses: Vec<Lens> = views.iter().map(|view| view.lens).collect();
-        LensLanes::new(&lenses).cells(&mesh.vertices, &mut self.cells);
-        self.sieved.iter_mut().for_each(Vec::clear);
-        let cells = self.cells.as_slice();
-        for (number, triangle) in mesh.triangles.iter().enumerate() {
-            let [a, b, c] = *triangle;
-            let (a, b, c) = (cells[a as usize], cells[b as usize], cells[c as usize]);
-            let mut keeps = may_cover(a, b, c);
-            while keeps != 0 {
-                self.sieved[keeps.trailing_zeros() as usize].push(number as u32);
-                keeps &= keeps - 1;
-            }
-        }
-    }
-
-    fn draw(&mut self, mesh: &TriMesh, view: &View, lane: usize, shot: &Shot, side: u32) {
-        let (width, height) = (shot.intrinsics.width_px * side, shot.intrinsics.height_px * side);
-        assert!(width.max(height) <= MAX_SAMPLES, "{width} x {height} samples are too many");
-        self.raster.clear(width as usize, height as usize);
-        for numbers in self.sieved[lane].chunks(BLOCK) {
-            self.block.fill(mesh, numbers, &view.lens);
-            self.raster.touch(self.block.area(numbers.len()));
-            for (i, number) in numbers.iter().enumerate() {
-                match self.block.target(i) {
-                    Some(target) => {
-                        view.draw(&mut self.raster, *number, &target, || self.block.corners(i));
-                    }
-                    None => {
-                        let (corners, landed) =
-                            (self.block.corners(i), self.block.landed(i, &view.lens));
-                        view.draw_clipped(&mut self.raster, *number, corners, landed);
-                    }
+                let [width, height] = view.lens.size;
+                assert!(
+                    width.max(height) <= MAX_SAMPLES,
+                    "{width} x {height} samples are too many"
+                );
+                self.raster.clear(width as usize, height as usize);
+                if is_large {
+                    self.draw_sieved(scene.mesh, view, lane);
+                } else {
+                    self.draw_packed(view);
                 }
+                self.finish(surface, view, shot, options);
+                each(chunk * VIEWS + lane, &mut self.picture);
             }
         }
+    }
+
+    fn draw_packed(&mut self, view: &View) {
+        self.line_up(&view.lens);
+        let Self { raster, pack, block, queue, outlooks, .. } = self;
+        let blocks = Blocks::Packed { pack, queue, outlooks };
+        run_widest(Drawing { view, raster, block, blocks });
+    }
+
+    fn draw_sieved(&mut self, mesh: &TriMesh, view: &View, lane: usize) {
+        let Self { raster, sieve, block, .. } = self;
+        let blocks = Blocks::Sieved { mesh, numbers: sieve.kept(lane) };
+        run_widest(Drawing { view, raster, block, blocks });
+    }
+
+    /// Lists the blocks that are in the picture, the nearest first.
+    fn line_up(&mut self, lens: &Lens) {
+        self.queue.clear();
+        self.outlooks.clear();
+        for number in 0..self.pack.blocks() {
+            let outlook = lens.outlook(self.pack.bounds(number));
+            self.outlooks.push(outlook);
+            if !outlook.area.is_empty() {
+                self.queue.push(u64::from(!rising(outlook.high)) << 32 | number as u64);
+            }
+        }
+        self.queue.sort_unstable();
     }
 
     fn finish(&mut self, surface: Surface<'_>, view: &View, shot: &Shot, options: &RenderOptions) {
@@ -161,23 +188,8 @@ impl View {
         }
     }
 
-    #[inline(always)]
-    fn draw(
-        &self,
-        raster: &mut Raster,
-        number: u32,
-        target: &Target,
-        corners: impl FnOnce() -> [[f32; 3]; 3],
-    ) {
-        if self.faces == Faces::Both || target.doubled_area() < 0 {
-            raster.draw(number, target, || {
-                let [a, b, c] = corners();
-                self.rays.nearness([wider(a), wider(b), wider(c)])
-            });
-        }
-    }
-
     #[cold]
+    #[inline(never)]
     fn draw_clipped(
         &self,
         raster: &mut Raster,
@@ -190,9 +202,107 @@ impl View {
             let fan = [polygon[0], polygon[i - 1], polygon[i]];
             let target = Target::new(fan, self.lens.size);
             raster.touch(target.area);
-            self.draw(raster, number, &target, || corners);
+            if self.faces == Faces::Both || target.faces() {
+                raster.draw(number, &target, || self.rays.nearness(corners.map(wider)));
+            }
         }
     }
+}
+
+/// One view of a mesh, about to be drawn.
+struct Drawing<'a> {
+    view: &'a View,
+    raster: &'a mut Raster,
+    block: &'a mut Block,
+    blocks: Blocks<'a>,
+}
+
+/// What is drawn, in blocks.
+#[derive(Clone, Copy)]
+enum Blocks<'a> {
+    /// Blocks of a pack, in the order of the lower halves of `queue`.
+    Packed { pack: &'a Pack, queue: &'a [u64], outlooks: &'a [Outlook] },
+    /// Triangles of a mesh.
+    Sieved { mesh: &'a TriMesh, numbers: &'a [u32] },
+}
+
+impl Kernel for Drawing<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self) {
+        match self.view.lens.projection {
+            Projection::Perspective => self.draw::<false>(),
+            Projection::Orthographic => self.draw::<true>(),
+        }
+    }
+}
+
+impl Drawing<'_> {
+    #[inline(always)]
+    fn draw<const ORTHOGRAPHIC: bool>(&mut self) {
+        let mut gathered = [[[0.0; BLOCK]; 3]; 3];
+        let count = match self.blocks {
+            Blocks::Packed { queue, .. } => queue.len(),
+            Blocks::Sieved { numbers, .. } => numbers.len().div_ceil(BLOCK),
+        };
+        for at in 0..count {
+            let (corners, numbers) = match self.blocks {
+                Blocks::Packed { pack, queue, outlooks } => {
+                    let number = queue[at] as u32 as usize;
+                    let Outlook { high, area } = &outlooks[number];
+                    if self.raster.hides(area, *high) {
+                        continue;
+                    }
+                    pack.block(number)
+                }
+                Blocks::Sieved { mesh, numbers } => {
+                    let numbers = &numbers[at * BLOCK..numbers.len().min((at + 1) * BLOCK)];
+                    gather(mesh, numbers, &mut gathered);
+                    (&gathered, numbers)
+                }
+            };
+            self.draw_block::<ORTHOGRAPHIC>(corners, numbers);
+        }
+    }
+
+    /// Draws the triangles of a block, which have these numbers.
+    #[inline(always)]
+    fn draw_block<const ORTHOGRAPHIC: bool>(&mut self, corners: &Corners, numbers: &[u32]) {
+        let Self { view, raster, block, .. } = self;
+        block.project::<ORTHOGRAPHIC>(corners, &view.lens);
+        if block.has_cut() {
+            for i in block.cut(numbers.len()) {
+                view.draw_clipped(raster, numbers[i], of_triangle(corners, i), block.landed(i));
+            }
+        }
+        let (area, samples) = block.keep(numbers.len(), raster);
+        raster.touch(area);
+        block.set_up::<ORTHOGRAPHIC>(corners, &view.rays);
+        for i in block.kept() {
+            if view.faces == Faces::Cull && !block.target(i).faces() {
+                continue;
+            }
+            if let Some(narrow) = block.narrow(i) {
+                raster.draw_narrow(numbers[i], &narrow);
+            } else {
+                let corners = of_triangle(corners, i).map(wider);
+                raster.draw(numbers[i], &block.target(i), || view.rays.nearness(corners));
+            }
+        }
+        raster.settle(area, samples);
+    }
+}
+
+#[inline(always)]
+fn of_triangle(corners: &Corners, i: usize) -> [[f32; 3]; 3] {
+    corners.each_ref().map(|[x, y, z]| [x[i], y[i], z[i]])
+}
+
+/// Rises when `value` does.
+fn rising(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
 #[cfg(test)]
@@ -381,6 +491,42 @@ mod tests {
                 assert_eq!(pictures(&mesh, &[*shot], &options)[0], *picture);
             }
         }
+    }
+
+    #[test]
+    fn large_meshes_look_as_small_ones() {
+        for (mesh, projection) in [
+            (testing::ball(0.5, 4), Projection::Perspective),
+            (soup(2000, 0.02, 4), Projection::Orthographic),
+            (soup(300, 0.3, 5), Projection::Perspective),
+        ] {
+            for (faces, antialias) in [(Faces::Both, 1), (Faces::Cull, 2)] {
+                let options =
+                    RenderOptions { projection, faces, antialias, ..RenderOptions::default() };
+                let mut renderer = Renderer::default();
+                let mut all = |is_large| {
+                    let (mut pictures, scene) = (Vec::new(), Scene { mesh: &mesh, paint: None });
+                    renderer.render_by(&scene, &flat_shots(), &options, is_large, |_, picture| {
+                        pictures.push(picture.clone());
+                    });
+                    pictures
+                };
+                assert_eq!(all(true), all(false));
+            }
+        }
+    }
+
+    /// What lies behind is drawn or left out block by block; far apart and close, it must not be seen.
+    #[test]
+    fn a_wall_hides_all_that_is_behind_it() {
+        let mut mesh = testing::cuboid([-0.6, -0.6, 0.45], [0.6, 0.6, 0.46]);
+        let wall = pictures(&mesh, &shots()[..1], &RenderOptions::default());
+        let behind = soup(3000, 0.03, 6);
+        let offset = mesh.vertices.len() as u32;
+        mesh.vertices.extend(behind.vertices.iter().map(|[x, y, z]| [x * 0.5, y * 0.5, z * 0.5]));
+        mesh.triangles.extend(behind.triangles.iter().map(|t| t.map(|vertex| vertex + offset)));
+        mesh.triangles.reverse();
+        assert_eq!(pictures(&mesh, &shots()[..1], &RenderOptions::default()), wall);
     }
 
     #[test]

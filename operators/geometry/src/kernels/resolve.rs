@@ -23,9 +23,24 @@ pub(crate) fn resolve(
         top: touched.top / side,
         bottom: touched.bottom.div_ceil(side),
     };
+    let is_grey = side == 1 && outputs.color && shader.is_grey();
+    let is_busy = is_grey && !area.is_empty() && shader.is_busy(area.samples());
+    if is_busy {
+        for y in area.top..area.bottom {
+            let (nears, triangles) = raster.row(y);
+            shader.learn(&nears[area.left..area.right], &triangles[area.left..area.right]);
+        }
+        shader.learn_rest();
+    }
     for y in area.top..area.bottom {
         if side == 1 {
-            resolve_row(raster, shader, (y, area.left, area.right), outputs, backdrop, picture);
+            let row = (y, area.left, area.right);
+            match (is_busy, is_grey) {
+                (true, _) => resolve_busy_greys(raster, shader, row, picture),
+                (false, true) => resolve_greys(raster, shader, row, picture),
+                (false, false) => resolve_colors(raster, shader, row, outputs, backdrop, picture),
+            }
+            resolve_row(raster, shader, row, outputs, picture);
         } else {
             resolve_samples(raster, shader, (y, area), outputs, (backdrop, side), picture);
         }
@@ -48,13 +63,84 @@ fn prepare(picture: &mut Rendering, outputs: Outputs, backdrop: &Backdrop) {
     }
 }
 
-/// One sample a pixel.
+/// First and end of the pixels of a row.
+type Row = (usize, usize, usize);
+
+/// Greys that are known already, one sample a pixel.
+fn resolve_busy_greys(
+    raster: &Raster,
+    shader: &Shader<'_>,
+    (y, left, right): Row,
+    picture: &mut Rendering,
+) {
+    let (nears, triangles) = raster.row(y);
+    let from = y * picture.width_px as usize;
+    let pixels = &mut picture.rgba.as_chunks_mut::<4>().0[from + left..from + right];
+    for ((pixel, near), number) in
+        pixels.iter_mut().zip(&nears[left..right]).zip(&triangles[left..right])
+    {
+        let is_seen = *near > NOTHING;
+        // What is not seen names nothing.
+        let grey = shader.grey(if is_seen { *number } else { 0 });
+        let seen = u32::from_le_bytes([grey, grey, grey, 255]);
+        let there = u32::from_le_bytes(*pixel);
+        *pixel = (if is_seen { seen } else { there }).to_le_bytes();
+    }
+}
+
+/// Greys of which few differ, one sample a pixel.
+fn resolve_greys(
+    raster: &Raster,
+    shader: &mut Shader<'_>,
+    (y, left, right): Row,
+    picture: &mut Rendering,
+) {
+    let (nears, triangles) = raster.row(y);
+    let from = y * picture.width_px as usize;
+    let pixels = &mut picture.rgba.as_chunks_mut::<4>().0[from + left..from + right];
+    let (mut last, mut grey) = (u32::MAX, 0);
+    for ((pixel, near), number) in
+        pixels.iter_mut().zip(&nears[left..right]).zip(&triangles[left..right])
+    {
+        if *near > NOTHING {
+            if *number != last {
+                (last, grey) = (*number, shader.grey_of(*number));
+            }
+            *pixel = [grey, grey, grey, 255];
+        }
+    }
+}
+
+/// Colours, one sample a pixel.
+fn resolve_colors(
+    raster: &Raster,
+    shader: &mut Shader<'_>,
+    (y, left, right): Row,
+    outputs: Outputs,
+    backdrop: &Backdrop,
+    picture: &mut Rendering,
+) {
+    let (nears, triangles) = raster.row(y);
+    let from = y * picture.width_px as usize;
+    let pixels = if outputs.color {
+        &mut picture.rgba.as_chunks_mut::<4>().0[from + left..from + right]
+    } else {
+        &mut []
+    };
+    for (x, pixel) in (left..right).zip(pixels) {
+        if nears[x] > NOTHING {
+            let (u, v) = (x as f64 + 0.5, y as f64 + 0.5);
+            *pixel = backdrop.lay(shader.color(triangles[x], u, v), 1, 1, *pixel);
+        }
+    }
+}
+
+/// All but the colours, one sample a pixel.
 fn resolve_row(
     raster: &Raster,
     shader: &mut Shader<'_>,
-    (y, left, right): (usize, usize, usize),
+    (y, left, right): Row,
     outputs: Outputs,
-    backdrop: &Backdrop,
     picture: &mut Rendering,
 ) {
     let (nears, triangles) = raster.row(y);
@@ -72,31 +158,12 @@ fn resolve_row(
             *coverage = if *near > NOTHING { 255 } else { 0 };
         }
     }
-    let centers = || (0..nears.len()).map(|i| ((left + i) as f64 + 0.5, y as f64 + 0.5));
-    let seen = || nears.iter().zip(triangles).map(|(near, number)| (*near > NOTHING, *number));
-    if outputs.color {
-        let pixels = &mut picture.rgba.as_chunks_mut::<4>().0[range.clone()];
-        if shader.is_grey() {
-            for (pixel, (is_seen, number)) in pixels.iter_mut().zip(seen()) {
-                if is_seen {
-                    let grey = shader.grey(number);
-                    *pixel = [grey, grey, grey, 255];
-                }
-            }
-        } else {
-            for ((pixel, (is_seen, number)), (u, v)) in pixels.iter_mut().zip(seen()).zip(centers())
-            {
-                if is_seen {
-                    *pixel = backdrop.lay(shader.color(number, u, v), 1, 1, *pixel);
-                }
-            }
-        }
-    }
     if outputs.normals {
         let normals = &mut picture.normals[range];
-        for ((normal, (is_seen, number)), (u, v)) in normals.iter_mut().zip(seen()).zip(centers()) {
-            if is_seen {
-                *normal = shader.normal(number, u, v);
+        for (i, normal) in normals.iter_mut().enumerate() {
+            if nears[i] > NOTHING {
+                let (u, v) = ((left + i) as f64 + 0.5, y as f64 + 0.5);
+                *normal = shader.normal(triangles[i], u, v);
             }
         }
     }

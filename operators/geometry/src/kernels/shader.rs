@@ -4,6 +4,7 @@ use voxflow_contract::{Camera, Object, Transform, TriMesh};
 
 use crate::kernels::noise::Noise;
 use crate::kernels::paint::Paint;
+use crate::kernels::raster::NOTHING;
 use crate::kernels::rays::{Affine, Rays, value_at};
 use crate::kernels::shade::{brightness, dot, face_normal, light_in_object, srgb, wider};
 
@@ -31,9 +32,22 @@ pub(crate) struct Shader<'a> {
     camera: Transform<Camera, Object>,
     to_light: [f64; 3],
     facet: Facet,
-    /// For each triangle one more than its grey, or 0 where that is not known yet.
-    greys: &'a mut Vec<u16>,
+    greys: &'a mut Greys,
 }
+
+/// Greys of triangles, under flat shading and white.
+#[derive(Default)]
+pub(crate) struct Greys {
+    /// For each triangle its grey, [`WANTED`] where it is to be made, or 0, which no surface has.
+    known: Vec<u8>,
+    /// Triangles whose grey is to be made.
+    wanted: Vec<u32>,
+}
+
+/// The least grey is that of the ambient light, which is more.
+const WANTED: u8 = 1;
+/// Triangles whose greys are made together.
+const TOGETHER: usize = 32;
 
 /// What a triangle has that its samples share.
 #[derive(Clone, Copy)]
@@ -54,7 +68,7 @@ impl<'a> Shader<'a> {
         surface: Surface<'a>,
         rays: Rays,
         camera: Transform<Camera, Object>,
-        greys: &'a mut Vec<u16>,
+        greys: &'a mut Greys,
     ) -> Self {
         let facet = Facet {
             number: u32::MAX,
@@ -63,11 +77,12 @@ impl<'a> Shader<'a> {
             brightness: 0.0,
             weights: [[0.0; 3]; 3],
         };
-        greys.clear();
+        greys.known.clear();
+        greys.wanted.clear();
         let shader =
             Self { surface, rays, camera, to_light: light_in_object(&camera), facet, greys };
         if shader.is_grey() {
-            shader.greys.resize(surface.mesh.triangles.len(), 0);
+            shader.greys.known.resize(surface.mesh.triangles.len(), 0);
         }
         shader
     }
@@ -82,17 +97,87 @@ impl<'a> Shader<'a> {
         self.rays.depth(nearness)
     }
 
-    /// sRGB grey of a triangle of a white mesh under flat shading.
-    #[inline]
-    pub(crate) fn grey(&mut self, number: u32) -> u8 {
-        let known = self.greys[number as usize];
-        if known > 0 {
-            return (known - 1) as u8;
+    /// Makes the greys of the triangles seen in these samples, of a white mesh under flat shading.
+    ///
+    /// Triangles come and go from sample to sample in no order that a processor could foresee, so new
+    /// ones are listed without a branch, and the greys of many are made side by side.
+    pub(crate) fn learn(&mut self, nears: &[f32], triangles: &[u32]) {
+        let Greys { known, wanted } = &mut *self.greys;
+        let (before, mut count, mut last) = (wanted.len(), wanted.len(), u32::MAX);
+        wanted.resize(before + nears.len() + 1, 0);
+        for (near, number) in nears.iter().zip(triangles) {
+            let is_seen = *near > NOTHING;
+            let number = if is_seen { *number } else { 0 };
+            wanted[count] = number;
+            count += usize::from(is_seen & (number != last) & (known[number as usize] == 0));
+            last = number;
         }
-        let (_, normal) = self.turned_normal(self.corners(number));
-        let grey = srgb(brightness(normal, self.to_light));
-        self.greys[number as usize] = u16::from(grey) + 1;
-        grey
+        // A triangle that was left and met again is there twice.
+        let mut kept = before;
+        for i in before..count {
+            let number = wanted[i];
+            wanted[kept] = number;
+            kept += usize::from(known[number as usize] == 0);
+            known[number as usize] = WANTED;
+        }
+        wanted.truncate(kept);
+        while self.greys.wanted.len() >= TOGETHER {
+            self.make_greys(self.greys.wanted.len() - TOGETHER);
+        }
+    }
+
+    /// Makes the greys that [`Self::learn`] has put off.
+    pub(crate) fn learn_rest(&mut self) {
+        if !self.greys.wanted.is_empty() {
+            self.make_greys(0);
+        }
+    }
+
+    /// Of the wanted triangles from `from` on, of which there are no more than [`TOGETHER`].
+    #[inline(never)]
+    fn make_greys(&mut self, from: usize) {
+        if let [number] = self.greys.wanted[from..] {
+            let (_, normal) = self.turned_normal(self.corners(number));
+            self.greys.known[number as usize] = srgb(brightness(normal, self.to_light));
+            self.greys.wanted.pop();
+            return;
+        }
+        let mut corners = [[[0.0; TOGETHER]; 3]; 3];
+        let mut levels = [0.0; TOGETHER];
+        for (i, number) in self.greys.wanted[from..].iter().enumerate().take(TOGETHER) {
+            for (corner, point) in corners.iter_mut().zip(self.corners(*number)) {
+                (0..3).for_each(|axis| corner[axis][i] = point[axis]);
+            }
+        }
+        for (i, level) in levels.iter_mut().enumerate() {
+            let corners = corners.each_ref().map(|[x, y, z]| [x[i], y[i], z[i]]);
+            *level = brightness(self.turned_normal(corners).1, self.to_light);
+        }
+        let Greys { known, wanted } = &mut *self.greys;
+        for (number, level) in wanted.drain(from..).zip(levels) {
+            known[number as usize] = srgb(level);
+        }
+    }
+
+    /// sRGB grey of a triangle that was learnt.
+    #[inline(always)]
+    pub(crate) fn grey(&self, number: u32) -> u8 {
+        self.greys.known[number as usize]
+    }
+
+    /// sRGB grey of a triangle of a white mesh under flat shading.
+    #[inline(always)]
+    pub(crate) fn grey_of(&mut self, number: u32) -> u8 {
+        if self.grey(number) == 0 {
+            self.greys.wanted.push(number);
+            self.make_greys(0);
+        }
+        self.grey(number)
+    }
+
+    /// Whether `samples` may show so many triangles that it pays to [`Self::learn`] their greys first.
+    pub(crate) fn is_busy(&self, samples: usize) -> bool {
+        self.surface.mesh.triangles.len() * 4 > samples
     }
 
     /// Linear colour of the sample at (`u`, `v`), in which triangle `number` is seen.
