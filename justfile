@@ -21,6 +21,15 @@ peers PYTHON *FILES:
     cargo build --release -p voxflow-geometry --example time_kernels
     {{PYTHON}} benches/peers/compare.py --binary target/release/examples/time_kernels {{FILES}}
 
+# Five million triangles at 1024^3 within 2 GiB, of all of the process; PYTHON needs numpy
+large PYTHON OUT:
+    cargo build --release -p voxflow-geometry --example time_kernels
+    {{PYTHON}} benches/peers/shapes.py {{OUT}} --sizes 5M --shapes sphere --formats ply
+    for fill in surface solid_parity solid_outside_flood solid_carve; do \
+        target/release/examples/time_kernels --op voxelize_surface --fill $fill --resolution 1024 --repeats 1 \
+            --most-mib 2048 {{OUT}}/sphere-5M.ply || exit 1; \
+    done
+
 # A folder of meshes to grids, pictures and Parquet, beside a Python script
 peers-end-to-end PYTHON *FILES:
     cargo build --release

@@ -1,12 +1,13 @@
 //! Times one kernel on mesh files, in CPU time of the process: the median of some repeats after one that warms up.
 //!
-//! `time_kernels --op OP [--resolution N] [--views 12] [--size 224] [--fill NAME] [--repeats R] [--json] [--dump DIR] FILES...`
+//! `time_kernels --op OP [--resolution N] [--views 12] [--size 224] [--fill NAME] [--repeats R] [--json] [--dump DIR] [--most-mib M] FILES...`
 //!
 //! `OP` is `voxelize_surface`, `voxelize_solid`, `render` or `decode`. Files are read before the clock runs; for all but
 //! `decode` they are decoded and normalised to the unit cube before it, too. `--json` prints one line a file: `file,
 //! triangles, bytes, op, resolution, median_cpu_s, result`, where `result` is the number of occupied cells, of covered
 //! pixels in all views, or of vertices. `--dump DIR` writes what was made as `.npy` files to `DIR/<file name>/`, for
-//! another program to compare. `benches/peers/` runs this beside other programs.
+//! another program to compare. `--most-mib M` says the peak memory of the process after each file, the file itself
+//! and its mesh included, and fails where it is more. `benches/peers/` runs this beside other programs.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,27 @@ fn main() -> Result<(), String> {
         let line =
             measure(&request, file).map_err(|error| format!("{}: {error}", file.display()))?;
         println!("{line}");
+        if let Some(most_mib) = request.most_mib {
+            check_peak(file, most_mib)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says the peak memory so far; fails where it is over `most_mib`.
+fn check_peak(file: &Path, most_mib: u64) -> Result<(), String> {
+    let status = std::fs::read_to_string("/proc/self/status")
+        .map_err(|error| format!("the peak memory is not known: /proc/self/status: {error}"))?;
+    let peak_kib = status
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        })
+        .ok_or("the peak memory is not known: /proc/self/status has no VmHWM")?;
+    let peak_mib = peak_kib.div_ceil(1024);
+    println!("peak memory: {peak_mib} MiB of {most_mib} allowed");
+    if peak_mib > most_mib {
+        return Err(format!("{peak_mib} MiB are more than {most_mib}: {}", file.display()));
     }
     Ok(())
 }
@@ -116,6 +138,8 @@ struct Request {
     repeats: usize,
     is_json: bool,
     dump: Option<PathBuf>,
+    /// Most MiB of memory that the process may take.
+    most_mib: Option<u64>,
     files: Vec<PathBuf>,
 }
 
@@ -131,6 +155,7 @@ impl Request {
             repeats: 5,
             is_json: false,
             dump: None,
+            most_mib: None,
             files: Vec::new(),
         };
         while let Some(argument) = arguments.next() {
@@ -143,6 +168,7 @@ impl Request {
                 "--views" => request.views = number(&value()?)?,
                 "--size" => request.size = number(&value()?)?,
                 "--repeats" => request.repeats = number(&value()?)?,
+                "--most-mib" => request.most_mib = Some(number(&value()?)?),
                 "--dump" => request.dump = Some(value()?.into()),
                 option if option.starts_with("--") => return Err(format!("no option {option}")),
                 file => request.files.push(file.into()),

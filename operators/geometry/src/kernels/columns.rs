@@ -1,5 +1,7 @@
 //! `Columns`: occupancy as one string of bits for each column of cells along z.
 
+use std::ops::Range;
+
 use voxflow_contract::{Fill, VoxelGrid};
 
 /// A cubic occupancy grid whose columns along z begin at a word each, so that 64 cells are worked
@@ -57,6 +59,21 @@ impl Columns {
         self.bits[start + high] |= tail;
     }
 
+    /// Whether all cells of a box are occupied already, as far as a look at one word a column can say.
+    #[inline(always)]
+    pub(crate) fn holds(&self, xs: Range<usize>, ys: &Range<usize>, zs: &Range<usize>) -> bool {
+        let (low, last) = (zs.start / 64, zs.end - 1);
+        if last / 64 != low {
+            return false;
+        }
+        let wanted = (u64::MAX << (zs.start % 64)) & (u64::MAX >> (63 - last % 64));
+        xs.into_iter().all(|x| {
+            let start = self.start(x, ys.start) + low;
+            let columns = self.bits[start..].iter().step_by(self.words).take(ys.len());
+            columns.fold(wanted, |held, word| held & word) == wanted
+        })
+    }
+
     /// The cells that exist among those of word number `word` of a column.
     pub(crate) fn valid_bits(&self, word: usize) -> u64 {
         match self.resolution - word * 64 {
@@ -111,6 +128,19 @@ impl Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_box_is_held_when_each_of_its_cells_is() {
+        for resolution in [5, 64, 140] {
+            let mut columns = Columns::empty(resolution);
+            let last = resolution - 1;
+            (2..4).for_each(|x| (1..4).for_each(|y| columns.set_span(x, y, last - 2, last)));
+            let holds = |x, y, z| columns.holds(x, &y, &z);
+            assert!(holds(2..4, 1..4, last - 2..last + 1) && holds(3..4, 2..3, last..last + 1));
+            assert!(!holds(1..4, 1..4, last..last + 1) && !holds(2..4, 0..2, last..last + 1));
+            assert!(!holds(2..4, 1..4, last - 3..last));
+        }
+    }
 
     #[test]
     fn spans_land_where_they_should_at_any_resolution() {

@@ -143,6 +143,8 @@ impl Marker {
                     columns.set(x, ys.cells().start, zs.cells().start);
                 }
             }
+            // Of many triangles in few cells, most have nothing to add.
+            _ if columns.holds(xs.cells(), &ys.cells(), &zs.cells()) => {}
             _ => self.mark_block(columns, along, [xs, ys, zs], is_single),
         }
     }
