@@ -129,7 +129,7 @@ pub(crate) trait Network: Module + Normalised {
 
 /// The methods that only hand a part on.
 macro_rules! parts {
-    ($($part:ident: $field:ident),+) => {
+    ($($part:ident: $field:ident),+ $(; without $lacking:ident)?) => {
         const PARTS: &'static [Part] = &[$(Part::$part),+];
 
         fn judge(&self, grids: Tensor<4>) -> Tensor<1> {
@@ -147,8 +147,7 @@ macro_rules! parts {
         fn take_gradients(&self, part: Part, gradients: &mut Gradients) -> GradientsParams {
             match part {
                 $(Part::$part => GradientsParams::from_module(gradients, &self.$field),)+
-                #[allow(unreachable_patterns, reason = "networks without an encoder need it")]
-                _ => GradientsParams::new(),
+                $(Part::$lacking => GradientsParams::new(),)?
             }
         }
 
@@ -157,15 +156,14 @@ macro_rules! parts {
                 $(Part::$part => {
                     self.$field = adam.step(self.$field.clone(), gradients, share);
                 })+
-                #[allow(unreachable_patterns, reason = "networks without an encoder need it")]
-                _ => {}
+                $(Part::$lacking => {})?
             }
         }
     };
 }
 
 impl Network for Gan {
-    parts!(Generator: generator, Discriminator: discriminator);
+    parts!(Generator: generator, Discriminator: discriminator; without Encoder);
 
     fn pass(&self, _seen: Option<&Seen>, noise: PassNoise) -> Pass {
         Pass { reconstructed: None, imagined: noise.prior.map(|codes| self.forward(codes)) }
