@@ -127,6 +127,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
         counters: Arc::new(Counters::new(graph.nodes.len())),
         task_progress: Arc::new(|_, _, _| {}),
         tells_fates: false,
+        held: None,
     };
     let begun = Instant::now();
     let report = run(&graph, Arc::new(scans), &options).expect("it runs");

@@ -137,7 +137,53 @@ impl Entries {
         self.position(sample).and_then(|i| self.rows[i].path).map(|path| self.of(path))
     }
 
+    /// Whether a sample is listed here as it is there.
+    pub(crate) fn is_same(&self, position: usize, other: &Self, at: usize) -> bool {
+        self.stamp(position) == other.stamp(at)
+            && self.sample(position) == other.sample(at)
+            && self.category(position) == other.category(at)
+            && self.path(position) == other.path(at)
+            && self.bytes(position) == other.bytes(at)
+    }
+
+    /// Puts a sample at a position, or after the last. Text of the one that was there stays, until
+    /// [`Entries::compact`].
+    pub(crate) fn set(&mut self, position: usize, entry: &Entry) {
+        let row = self.packed(entry, self.rows.get(position).copied());
+        match self.rows.get_mut(position) {
+            Some(place) => *place = row,
+            None => self.rows.push(row),
+        }
+    }
+
+    /// Bytes of text, also of what was put somewhere and is there no more.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Forgets the text of all but the samples at some positions.
+    pub(crate) fn compact(&mut self, live: &[u32]) {
+        let empty = Span { start: 0, len: 0 };
+        let none = Row { sample: empty, category: empty, path: None, stamp: empty, bytes: 0 };
+        let mut packed = Self { text: String::new(), rows: vec![none; self.rows.len()] };
+        let mut before = None;
+        for &position in live {
+            let entry = self.entry(&self.rows[position as usize]);
+            let row = packed.packed(&entry, before);
+            packed.rows[position as usize] = row;
+            before = Some(row);
+        }
+        packed.text.shrink_to_fit();
+        *self = packed;
+    }
+
     fn push(&mut self, entry: &Entry) {
+        let row = self.packed(entry, self.rows.last().copied());
+        self.rows.push(row);
+    }
+
+    /// Adds the text of a sample, as far as it is not that of another before it.
+    fn packed(&mut self, entry: &Entry, before: Option<Row>) -> Row {
         let sample = entry.sample.as_str();
         let path = entry.path.as_deref().map(|path| self.add(path));
         let sample = match (path, &entry.path) {
@@ -146,10 +192,9 @@ impl Entries {
             }
             _ => self.add(sample),
         };
-        let before = self.rows.last().copied();
         let category = self.add_unless(before.map(|row| row.category), &entry.category);
         let stamp = self.add_unless(before.map(|row| row.stamp), &entry.stamp);
-        self.rows.push(Row { sample, category, path, stamp, bytes: entry.bytes });
+        Row { sample, category, path, stamp, bytes: entry.bytes }
     }
 
     fn add_unless(&mut self, before: Option<Span>, text: &str) -> Span {

@@ -13,31 +13,31 @@ use super::graph::Graph;
 pub struct Scan {
     /// All samples, sorted by id.
     pub entries: Entries,
-    /// Changes when any sample changes.
-    pub digest: String,
 }
 
 impl Scan {
     /// Packs what a source listed.
     pub fn new(entries: &[Entry]) -> Self {
-        Self { entries: Entries::new(entries), digest: digest(entries) }
+        Self { entries: Entries::new(entries) }
+    }
+
+    /// Changes when any sample changes.
+    pub(crate) fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let all = &self.entries;
+        for i in 0..all.len() {
+            for text in [all.sample(i), all.category(i), all.stamp(i)] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// The file of a sample, where it has one.
     pub fn path_of(&self, sample: &str) -> Option<&str> {
         self.entries.path_of(sample)
     }
-}
-
-fn digest(entries: &[Entry]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for entry in entries {
-        for text in [entry.sample.as_str(), &entry.category, &entry.stamp] {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        }
-    }
-    hasher.finalize().to_hex().to_string()
 }
 
 /// Scans every source of a graph.
@@ -74,7 +74,7 @@ mod tests {
             stamp: stamp.to_owned(),
         };
         let (old, new) = (Scan::new(&[entry("old")]), Scan::new(&[entry("new")]));
-        assert_ne!(old.digest, new.digest);
+        assert_ne!(old.digest(), new.digest());
         assert_eq!(old.path_of("s"), Some("s.off"));
     }
 }

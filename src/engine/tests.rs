@@ -226,6 +226,7 @@ fn options(graph: &Graph, folder: &Path, workers: usize) -> Options {
         counters: Arc::new(Counters::new(graph.nodes.len())),
         task_progress: Arc::new(|_, _, _| {}),
         tells_fates: false,
+        held: None,
     }
 }
 

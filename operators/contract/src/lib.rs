@@ -43,8 +43,8 @@ pub use rows::{
 pub use schema::{Column, ColumnType, DOC_KEY, ScalarType, Schema, TABLE_KEY, VERSION_KEY};
 pub use soft_grid::SoftGrid;
 pub use stage::{
-    Committed, Entry, Keyed, MachineFault, Operator, OutputFile, PlannedFile, SetupFault, Sink,
-    SinkFile, Source, SplitPolicy,
+    Change, Committed, Entry, FilePolicy, Keyed, Known, MachineFault, Operator, OutputFile,
+    PlannedFile, SetupFault, Sink, SinkFile, Source, SplitPolicy,
 };
 pub use task::{
     DataIndex, EpochPlan, Flow, IndexedRow, Item, Outcome, Purpose, Schedule, Session, Task,

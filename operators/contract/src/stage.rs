@@ -1,7 +1,8 @@
 //! The traits of everything a stage can be: source, operator, keyed operator, sink.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use crate::batch::Batch;
 use crate::id::{ContentHash, SampleId};
@@ -79,6 +80,47 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When none of the entries could be read for one common reason.
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault>;
+
+    /// Files and folders that a scan depends on, with all that is below them: who keeps samples up to
+    /// date wants to be told when one changes.
+    fn depends_on(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// What another scan would say otherwise, when nothing but `changed` is another than when the `known`
+    /// samples were listed: files and folders, also such as came or went, that begin with one of
+    /// [`Source::depends_on`]. `None` when only a scan can tell.
+    ///
+    /// May name samples that are as they were.
+    ///
+    /// # Errors
+    /// As [`Source::scan`].
+    fn relist(
+        &self,
+        changed: &[PathBuf],
+        known: &dyn Known,
+    ) -> Result<Option<Vec<Change>>, SetupFault> {
+        let _ = (changed, known);
+        Ok(None)
+    }
+}
+
+/// The samples that a source listed.
+pub trait Known {
+    /// Those whose id begins with `prefix`, sorted by id.
+    fn beginning_with(&self, prefix: &str) -> Vec<Entry>;
+
+    /// The one of this id.
+    fn get(&self, sample: &str) -> Option<Entry>;
+}
+
+/// What a source says of one sample now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Unique id.
+    pub sample: SampleId,
+    /// The sample; `None` when it is there no more.
+    pub entry: Option<Entry>,
 }
 
 /// What turns rows of one table into rows of another, sample by sample.
@@ -189,6 +231,56 @@ pub struct PlannedFile {
     pub rows: Vec<u32>,
 }
 
+/// How the samples of a split are cut into files.
+///
+/// As long as more than `rows_per_file` rows are together in key order, they are cut in two, at least
+/// half of it, rounded up, from either end, before the sample with the least [`FilePolicy::hash`]. As
+/// hashes say where files end, and not how many samples came before, a sample that comes or goes
+/// moves the cuts near to it at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilePolicy {
+    /// Most rows in a file, at least 1.
+    pub rows_per_file: usize,
+}
+
+impl FilePolicy {
+    /// Folder of all rows where nothing splits them.
+    pub const UNSPLIT: &'static str = "all";
+
+    /// What says where files end: the first 8 bytes, little-endian, of the BLAKE3 of a sample's id.
+    pub fn hash(sample: &str) -> u64 {
+        let hash = blake3::hash(sample.as_bytes());
+        hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    }
+
+    /// The rows of each file, in order: `hashes` are those of the samples of a split in key order.
+    pub fn cut(&self, hashes: &[u64]) -> Vec<Range<usize>> {
+        let least = self.rows_per_file.div_ceil(2);
+        let (mut files, mut uncut) = (Vec::new(), Vec::new());
+        if !hashes.is_empty() {
+            uncut.push(0..hashes.len());
+        }
+        while let Some(rows) = uncut.pop() {
+            if rows.len() <= self.rows_per_file {
+                files.push(rows);
+                continue;
+            }
+            // More rows than fit are always enough for two files that are half full.
+            let places = rows.start + least..rows.end - least + 1;
+            let least_hash = hashes[places.clone()].iter().min();
+            let first = hashes[places.clone()].iter().position(|hash| Some(hash) == least_hash);
+            let place = places.start + first.unwrap_or_default();
+            uncut.extend([place..rows.end, rows.start..place]);
+        }
+        files
+    }
+
+    /// Path of file `number` of a split, relative to the data set's folder.
+    pub fn path(split: &str, number: usize) -> String {
+        format!("{split}/part-{number:05}.parquet")
+    }
+}
+
 /// Where rows end: says which files a data set has, and writes one file at a time.
 ///
 /// The engine keeps the rows and joins what keyed stages said to them. Once all samples are known
@@ -218,6 +310,12 @@ pub trait Sink: Send + Sync {
     /// When `keys` are not what they should be: out of order, or in a split that there is not. That
     /// is a mistake of the program and nobody else's.
     fn plan(&self, keys: &Batch) -> Result<Vec<PlannedFile>, MachineFault>;
+
+    /// How it cuts samples into files, if it does so by their ids and splits alone: who keeps a data
+    /// set up to date change by change must say the same as [`Sink::plan`].
+    fn file_policy(&self) -> Option<FilePolicy> {
+        None
+    }
 
     /// Begins the file `path`, which must not be there, for rows of the schema `rows`; makes its
     /// folder where there is none.

@@ -1,20 +1,23 @@
 //! `meshes`: any folder of mesh files, the class being the first folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Component::Normal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, ContentHash, Entry, Fault, Image, Inputs, Kind, ParamError, Params,
-    Refusals, SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
+    Batch, BuildContext, Change, ContentHash, Entry, Fault, Image, Inputs, Kind, Known, ParamError,
+    Params, Refusals, SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
 };
 use voxflow_formats::{MeshFormat, SidecarScope, gather_sidecars};
 use walkdir::{DirEntry, WalkDir};
+
+use crate::files::{changed_since, check_size, read_whole, stamp, unreadable};
 
 /// Parameters of `meshes`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -118,7 +121,8 @@ impl Kind for MeshesKind {
             return Err(errors);
         }
         let MeshesParams { root, max_bytes, materials, .. } = params;
-        Ok(Stage::Source(Arc::new(Meshes { root, formats, max_bytes, materials })))
+        let names_files = AtomicBool::new(false);
+        Ok(Stage::Source(Arc::new(Meshes { root, formats, max_bytes, materials, names_files })))
     }
 }
 
@@ -146,6 +150,8 @@ struct Meshes {
     formats: Vec<MeshFormat>,
     max_bytes: u64,
     materials: bool,
+    /// Whether a file that was listed names others.
+    names_files: AtomicBool,
 }
 
 /// A mesh file as the walk met it.
@@ -163,20 +169,11 @@ impl Source for Meshes {
 
     fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
         self.check_root()?;
-        let mut found = self.walk()?;
+        let found = self.walk()?;
         if found.is_empty() {
             return Err(self.nothing_found());
         }
-        found.iter_mut().for_each(|file| self.count_sidecars_in(file));
-        let root_class = self.root_class();
-        // In the order of the folders the ids are nearly sorted.
-        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
-        let ids: Vec<String> = unique_ids(&paths).into_iter().map(str::to_owned).collect();
-        let entries = found.into_iter().zip(ids).map(|(file, id)| entry(&id, file, &root_class));
-        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
-        entries.sort_by(|a, b| a.sample.cmp(&b.sample));
-        Ok(entries)
+        self.entries(found)
     }
 
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
@@ -202,6 +199,52 @@ impl Source for Meshes {
         ];
         Ok(Batch::new(tables::sample(), values)?)
     }
+
+    fn depends_on(&self) -> Vec<PathBuf> {
+        vec![self.root.clone()]
+    }
+
+    fn relist(
+        &self,
+        changed: &[PathBuf],
+        known: &dyn Known,
+    ) -> Result<Option<Vec<Change>>, SetupFault> {
+        // A file that others name is another sample's, too; and above the root nothing is known.
+        let names_files = self.names_files.load(Ordering::Relaxed);
+        let tells_little = |path: &PathBuf| *path == self.root || names_files && !self.takes(path);
+        if changed.iter().any(tells_little) {
+            return Ok(None);
+        }
+        self.check_root()?;
+        let mut bases = BTreeSet::new();
+        let mut found = Vec::new();
+        for path in changed {
+            let below = path.strip_prefix(&self.root).unwrap_or(path);
+            let parts: Option<Vec<&str>> = below.iter().map(|part| part.to_str()).collect();
+            let Some(parts) = parts else { return Ok(None) };
+            if parts.iter().any(|part| part.starts_with('.')) {
+                continue;
+            }
+            let relative = parts.join("/");
+            // What was a folder, or is one: all that is or was in it.
+            let was_in = known.beginning_with(&format!("{relative}/"));
+            bases.extend(was_in.iter().filter_map(|e| e.path.as_deref().map(base)).map(str::to_owned));
+            if self.takes(path) || path.is_dir() {
+                let walked = self.walk_below(path)?;
+                bases.extend(walked.iter().map(|file| base(&file.path).to_owned()));
+                found.extend(walked);
+                bases.insert(base(&relative).to_owned());
+            }
+        }
+        self.relist_bases(&bases, found, known).map(Some)
+    }
+}
+
+/// What ids of files that could claim one id begin with: the path up to the first dot of the file's name.
+fn base(path: &str) -> &str {
+    let name = path.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = path[name..].find('.').map_or(path.len(), |dot| name + dot);
+    &path[..dot]
 }
 
 /// The hash of a file; with sidecars, of the hashes of all of them and of their names.
@@ -304,18 +347,83 @@ impl Meshes {
         whole.file_name().map_or("mesh".into(), |name| name.to_string_lossy().into_owned())
     }
 
+    /// The samples of some files.
+    fn entries(&self, mut found: Vec<Found>) -> Result<Vec<Entry>, SetupFault> {
+        found.iter_mut().for_each(|file| self.count_sidecars_in(file));
+        if found.iter().any(|file| file.stamp.contains(NAMES)) {
+            self.names_files.store(true, Ordering::Relaxed);
+        }
+        let root_class = self.root_class();
+        // In the order of the folders the ids are nearly sorted.
+        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
+        let ids: Vec<String> = unique_ids(&paths).into_iter().map(str::to_owned).collect();
+        let entries = found.into_iter().zip(ids).map(|(file, id)| entry(&id, file, &root_class));
+        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by(|a, b| a.sample.cmp(&b.sample));
+        Ok(entries)
+    }
+
+    /// What there is now of all files that begin with some [`base`]: those of them that were `found` just
+    /// now, and the others that are known and still there.
+    fn relist_bases(
+        &self,
+        bases: &BTreeSet<String>,
+        mut found: Vec<Found>,
+        known: &dyn Known,
+    ) -> Result<Vec<Change>, SetupFault> {
+        let mut before = BTreeSet::new();
+        let mut others = BTreeSet::new();
+        for base in bases {
+            let claims = |entry: &Entry| entry.path.as_deref().is_some_and(|p| self::base(p) == base);
+            let longer = known.beginning_with(&format!("{base}."));
+            for entry in known.get(base).into_iter().chain(longer) {
+                if claims(&entry) {
+                    others.extend(entry.path.clone());
+                    before.insert(entry.sample);
+                }
+            }
+        }
+        for file in &found {
+            others.remove(&file.path);
+        }
+        for path in others {
+            found.extend(self.walk_below(&self.root.join(path))?);
+        }
+        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        found.dedup_by(|a, b| a.path == b.path);
+        let entries = self.entries(found)?;
+        for entry in &entries {
+            before.remove(&entry.sample);
+        }
+        let gone = before.into_iter().map(|sample| Change { sample, entry: None });
+        let there = entries.into_iter();
+        let there = there.map(|e| Change { sample: e.sample.clone(), entry: Some(e) });
+        Ok(gone.chain(there).collect())
+    }
+
     fn walk(&self) -> Result<Vec<Found>, SetupFault> {
+        self.walk_below(&self.root)
+    }
+
+    /// The mesh files below a folder, or the file that it is; none where there is nothing.
+    fn walk_below(&self, start: &Path) -> Result<Vec<Found>, SetupFault> {
         let visible = |entry: &DirEntry| {
             entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
         };
         let mut found = Vec::new();
-        for entry in WalkDir::new(&self.root).follow_links(true).into_iter().filter_entry(visible) {
+        let is_gone = |error: &walkdir::Error| {
+            let kind = error.io_error().map(io::Error::kind);
+            error.depth() == 0 && kind == Some(io::ErrorKind::NotFound) && !start.is_symlink()
+        };
+        for entry in WalkDir::new(start).follow_links(true).into_iter().filter_entry(visible) {
             match entry {
                 Ok(entry) if entry.file_type().is_file() && self.takes(entry.path()) => {
                     let metadata = entry.metadata().map_err(|error| unreadable_folder(&error))?;
                     found.push(self.found(entry.path(), metadata.len(), stamp(&metadata))?);
                 }
                 Ok(_) => {}
+                Err(error) if is_gone(&error) => {}
                 Err(error) => found.extend(self.walk_error(&error)?),
             }
         }
@@ -352,19 +460,8 @@ impl Meshes {
 
     fn read(&self, entry: &Entry) -> Result<Vec<u8>, Fault> {
         let relative = entry.path.as_deref().unwrap_or_default();
-        let unreadable = |error: io::Error| unreadable(&error, relative);
         let path = self.root.join(relative);
-        let before = fs::metadata(&path).map_err(unreadable)?;
-        if !before.is_file() {
-            return Err(Fault::new("unreadable", format!("it is no longer a file: {relative}")));
-        }
-        self.check(entry, &before)?;
-        let mut file = File::open(&path).map_err(unreadable)?;
-        let mut bytes = Vec::with_capacity(before.len() as usize);
-        let limit = self.max_bytes.saturating_add(1);
-        Read::by_ref(&mut file).take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
-        self.check(entry, &file.metadata().map_err(unreadable)?)?;
-        Ok(bytes)
+        read_whole(&path, relative, self.max_bytes, |metadata| self.check(entry, metadata))
     }
 
     fn scope(&self) -> SidecarScope {
@@ -433,23 +530,14 @@ impl Meshes {
 
     /// Whether a file is still what it was when it was listed, and not too large.
     fn check(&self, entry: &Entry, metadata: &Metadata) -> Result<(), Fault> {
-        let (bytes, limit) = (metadata.len(), self.max_bytes);
         let path = entry.path.as_deref().unwrap_or_default();
-        if bytes > limit {
-            let message = format!("{bytes} bytes are more than max_bytes = {limit}: {path}");
-            return Err(Fault::new("too_large", message));
-        }
+        check_size(metadata.len(), self.max_bytes, path)?;
         let rest = entry.stamp.strip_prefix(&stamp(metadata));
         if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NAMES)) {
-            let message = format!("the file changed since it was listed, run again: {path}");
-            return Err(Fault::new("changed", message));
+            return Err(changed_since(path));
         }
         Ok(())
     }
-}
-
-fn unreadable(error: &io::Error, path: &str) -> Fault {
-    Fault::new("unreadable", format!("cannot read: {error}: {path}"))
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -464,34 +552,11 @@ fn unreadable_folder(error: &walkdir::Error) -> SetupFault {
     }
 }
 
-/// Size and times of modification, in nanoseconds since 1970: that of the contents, which archives
-/// restore, and on Unix that of the entry in the folder, which nobody can set.
-fn stamp(metadata: &Metadata) -> String {
-    let modified = metadata.modified().ok();
-    let nanos = modified
-        .map(|time| match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => after.as_nanos() as i128,
-            Err(before) => -(before.duration().as_nanos() as i128),
-        })
-        .unwrap_or_default();
-    format!("{} bytes, modified {nanos} ns{}", metadata.len(), changed(metadata))
-}
-
-#[cfg(unix)]
-fn changed(metadata: &Metadata) -> String {
-    use std::os::unix::fs::MetadataExt;
-    format!(", changed {}.{:09} s", metadata.ctime(), metadata.ctime_nsec())
-}
-
-#[cfg(not(unix))]
-fn changed(_: &Metadata) -> String {
-    String::new()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::collections::BTreeMap;
     use tempfile::TempDir;
 
     /// A folder of files, each holding its own path.
@@ -733,6 +798,56 @@ mod tests {
                 };
                 proptest::prop_assert!(id == stem || (id == *path && names.iter().any(clashes)));
             }
+        }
+    }
+
+    /// Samples as a slow search of a list finds them.
+    struct All(Vec<Entry>);
+
+    impl Known for All {
+        fn beginning_with(&self, prefix: &str) -> Vec<Entry> {
+            let is_one = |entry: &&Entry| entry.sample.as_str().starts_with(prefix);
+            self.0.iter().filter(is_one).cloned().collect()
+        }
+
+        fn get(&self, sample: &str) -> Option<Entry> {
+            self.0.iter().find(|entry| entry.sample.as_str() == sample).cloned()
+        }
+    }
+
+    #[test]
+    fn after_any_edits_of_files_and_folders_what_is_relisted_is_what_a_scan_finds() {
+        let root = folder(&["cup/a.off", "cup/a.obj", "cup/b.off", "bowl/x/c.ply", "keep.stl"]);
+        let source = source(&root);
+        let mut known = All(source.scan().expect("a scan"));
+        let mut random = voxflow_contract::Random::new(7, &["relist"]);
+        let names = ["a.off", "a.obj", "a.obj.off", "a.ply", "a", "b.off", "b.x.off", ".h.off", "n.txt"];
+        let folders = ["cup", "bowl", "bowl/x", "bowl/x/y", "a"];
+        let mut pick = |all: &[&str]| root.path().join(all[random.below(all.len() as u64) as usize]);
+        for round in 0..400 {
+            let parent = pick(&folders);
+            let file = parent.join(pick(&names).file_name().expect("a name"));
+            let other = pick(&folders);
+            let changed = match round % 5 {
+                0 => fs::remove_file(&file).map(|()| vec![file]),
+                1 => fs::rename(&parent, &other).map(|()| vec![parent, other]),
+                2 => fs::remove_dir_all(&other).map(|()| vec![other]),
+                _ => fs::create_dir_all(&parent)
+                    .and_then(|()| fs::write(&file, format!("{round}")))
+                    .map(|()| vec![parent, file]),
+            };
+            let Ok(changed) = changed else { continue };
+            let changes = source.relist(&changed, &known).expect("a look").expect("it can tell");
+            let mut now: BTreeMap<_, _> =
+                known.0.drain(..).map(|entry| (entry.sample.clone(), entry)).collect();
+            for Change { sample, entry } in changes {
+                match entry {
+                    Some(entry) => drop(now.insert(sample, entry)),
+                    None => drop(now.remove(&sample)),
+                }
+            }
+            known.0 = now.into_values().collect();
+            assert_eq!(known.0, source.scan().expect("a scan"), "round {round}: {changed:?}");
         }
     }
 }
