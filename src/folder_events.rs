@@ -104,9 +104,9 @@ impl FolderEvents {
 /// Whether an event only says that something was read.
 fn is_read(event: &notify::Result<Event>) -> bool {
     let written = AccessKind::Close(AccessMode::Write);
-    event.as_ref().is_ok_and(
-        |event| matches!(event.kind, EventKind::Access(kind) if kind != written),
-    )
+    event
+        .as_ref()
+        .is_ok_and(|event| matches!(event.kind, EventKind::Access(kind) if kind != written))
 }
 
 /// A file or folder by the name it was given, and by the one that the system calls it.

@@ -146,9 +146,10 @@ impl RunLock {
         for task in &report.tasks {
             tasks.insert(task.stage.clone(), files_below(&report.folder, &task.stage)?);
         }
-        let inputs = report.inputs.iter().map(|(id, files)| {
-            (id.clone(), files.iter().map(|file| locked("", file)).collect())
-        });
+        let inputs = report
+            .inputs
+            .iter()
+            .map(|(id, files)| (id.clone(), files.iter().map(|file| locked("", file)).collect()));
         let lock = Self {
             version: VERSION,
             plan: FrozenPlan::of(plan),

@@ -107,7 +107,8 @@ impl Watched {
 
     /// What of the last changes put samples in other parts.
     pub(crate) fn moved(&self) -> Vec<Moved> {
-        let is_real = |(_, (was, is)): &(&u32, &(Option<PartNumber>, Option<PartNumber>))| was != is;
+        let is_real =
+            |(_, (was, is)): &(&u32, &(Option<PartNumber>, Option<PartNumber>))| was != is;
         let moved = self.moved.iter().filter(is_real);
         moved.map(|(slot, (was, is))| (*slot, *was, *is)).collect()
     }
@@ -160,11 +161,7 @@ impl Watched {
     }
 
     /// Takes in what became of the samples in some slots.
-    pub(crate) fn settle(
-        &mut self,
-        slots: &[u32],
-        fates: &[Option<SampleFate>],
-    ) -> Consequences {
+    pub(crate) fn settle(&mut self, slots: &[u32], fates: &[Option<SampleFate>]) -> Consequences {
         self.settle_in(slots, fates, true)
     }
 
@@ -330,7 +327,7 @@ mod tests {
                 bytes: 1,
                 stamp: content.to_string(),
             };
-            let entries = Entries::new(&list.iter().map(entry).collect::<Vec<_>>());
+            let entries = Entries::of(&list.iter().map(entry).collect::<Vec<_>>());
             let changes = watched.samples.differences(&entries);
             let edits = watched.look(changes);
             assert_eq!(edits.to_make, 2 * (edits.new + edits.changed), "round {round}");

@@ -240,7 +240,9 @@ impl Settled {
         let graph = &shared.graph;
         let keys = self.keys.iter().flatten();
         let refused: Vec<Vec<(usize, &Refusal)>> = keys
-            .map(|(_, key)| refusals_of(key, stores.iter().map(|(stage, store)| (*stage, &**store))))
+            .map(|(_, key)| {
+                refusals_of(key, stores.iter().map(|(stage, store)| (*stage, &**store)))
+            })
             .filter(|refusals| !refusals.is_empty())
             .collect();
         let unopened = self.keys.iter().filter(|key| key.is_none()).count() as u64;

@@ -91,8 +91,7 @@ pub(crate) fn write_file(
     };
     let all = (0..rows.row_keys.len() as u32).collect();
     let planned = [PlannedFile { path, split: String::new(), rows: all }];
-    let fingerprint =
-        fingerprint(&planned[0], rows, sink_fingerprint).map_err(|e| internal(&e))?;
+    let fingerprint = fingerprint(&planned[0], rows, sink_fingerprint).map_err(|e| internal(&e))?;
     if let Some(kept) = files.link(&fingerprint, target)? {
         return Ok(kept.output(&planned[0].path));
     }

@@ -17,6 +17,8 @@ pub(crate) struct Filing {
     /// What says where files end, for each.
     hashes: Vec<u64>,
     files: Vec<Filed>,
+    /// Whether `files` are those of `slots`.
+    is_cut: bool,
 }
 
 /// A file, and the samples in it.
@@ -38,7 +40,8 @@ impl Filing {
         samples: &Samples,
     ) -> Self {
         let hashes = slots.iter().map(|slot| FilePolicy::hash(samples.id(*slot))).collect();
-        let mut filing = Self { policy, folder, slots, hashes, files: Vec::new() };
+        let files = Vec::new();
+        let mut filing = Self { policy, folder, slots, hashes, files, is_cut: false };
         filing.file(&BTreeSet::new(), samples);
         filing
     }
@@ -67,6 +70,10 @@ impl Filing {
         let mut places: Vec<(usize, Option<u32>)> =
             gone.iter().filter_map(|slot| Some((place(slot).ok()?, None))).collect();
         places.extend(came.iter().map(|slot| (place(slot).unwrap_or_else(|p| p), Some(*slot))));
+        if places.is_empty() {
+            return;
+        }
+        self.is_cut = false;
         // What is put in at a place comes before what is taken out there, in the order of ids.
         let id = |slot: &Option<u32>| slot.map(|slot| samples.id(slot));
         places.sort_by(|(a, x), (b, y)| {
@@ -86,6 +93,15 @@ impl Filing {
             self.slots.binary_search_by(|known| samples.id(*known).cmp(id)).ok()
         };
         let dirty: BTreeSet<usize> = dirty.iter().filter_map(place).collect();
+        if self.is_cut {
+            for file in &mut self.files {
+                if dirty.range(file.rows.clone()).next().is_some() {
+                    file.output = None;
+                }
+            }
+            return;
+        }
+        self.is_cut = true;
         let known: BTreeMap<(u32, u32, usize), OutputFile> = std::mem::take(&mut self.files)
             .into_iter()
             .filter_map(|file| Some(((file.first, file.last, file.rows.len()), file.output?)))

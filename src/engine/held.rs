@@ -36,9 +36,10 @@ impl Held {
             let opened = opened.map_err(|f| EngineFault::machine(&graph.nodes[stage].id, f))?;
             stages.insert(stage, Arc::new(RwLock::new(opened)));
         }
-        let learned = graph.sources().into_iter().map(|root| {
-            (root, (graph.nodes[root].fingerprint.clone(), Mutex::default()))
-        });
+        let learned = graph
+            .sources()
+            .into_iter()
+            .map(|root| (root, (graph.nodes[root].fingerprint.clone(), Mutex::default())));
         let files = store.files().map_err(fault)?;
         Ok(Self { store, stages, files, learned: learned.collect() })
     }

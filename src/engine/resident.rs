@@ -198,7 +198,9 @@ impl Resident {
 
     fn stores(&self) -> BTreeMap<usize, RwLockReadGuard<'_, StageStore>> {
         let stages = self.held.stages.iter();
-        stages.map(|(stage, s)| (*stage, s.read().unwrap_or_else(PoisonError::into_inner))).collect()
+        stages
+            .map(|(stage, s)| (*stage, s.read().unwrap_or_else(PoisonError::into_inner)))
+            .collect()
     }
 
     /// Writes the files of samples that are not what they were; says of which sources. Nothing in the

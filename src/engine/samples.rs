@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use voxflow_contract::{Change, Entry, Known};
+use voxflow_contract::{Change, Entry, Known, Listing};
 
 use super::entries::Entries;
 use super::run::SampleFate;
@@ -126,7 +126,7 @@ impl Samples {
                     let sample = self.entries.unpack(&[slot as u32]).remove(0).sample;
                     changes.push(Change { sample, entry: None });
                 }
-                (Ordering::Equal, Some(slot)) if self.entries.is_same(slot, scan, theirs) => {}
+                (Ordering::Equal, Some(slot)) if self.entries.get(slot) == scan.get(theirs) => {}
                 _ => {
                     let entry = entry(theirs);
                     changes.push(Change { sample: entry.sample.clone(), entry: Some(entry) });
@@ -147,7 +147,7 @@ impl Samples {
         let is_real = |change: &Change| match (self.find(change.sample.as_str()), &change.entry) {
             (Err(_), entry) => entry.is_some(),
             (Ok(_), None) => true,
-            (Ok(slot), Some(entry)) => self.entries.unpack(&[slot])[0] != *entry,
+            (Ok(slot), Some(entry)) => self.entries.get(slot as usize) != entry.into(),
         };
         changes.retain(is_real);
         changes
@@ -194,7 +194,7 @@ impl Samples {
     }
 
     fn put(&mut self, slot: u32, entry: &Entry) {
-        self.entries.set(slot as usize, entry);
+        self.entries.set(slot as usize, entry.into());
         self.keys.resize(self.entries.len(), None);
         self.has_arrived.resize(self.entries.len(), false);
         self.keys[slot as usize] = None;
@@ -218,14 +218,15 @@ impl Samples {
     pub(crate) fn scan_of(&self, slots: &BTreeSet<u32>) -> (Scan, Vec<u32>) {
         let mut slots: Vec<u32> = slots.iter().copied().collect();
         slots.sort_by(|a, b| self.id(*a).cmp(self.id(*b)));
-        (Scan::new(&self.entries.unpack(&slots)), slots)
+        (Scan::new(Listing::of(&self.entries.unpack(&slots))), slots)
     }
 }
 
 impl Known for Samples {
     fn beginning_with(&self, prefix: &str) -> Vec<Entry> {
         let start = self.order.partition_point(|slot| self.id(*slot) < prefix);
-        let found = self.order[start..].iter().take_while(|slot| self.id(**slot).starts_with(prefix));
+        let found =
+            self.order[start..].iter().take_while(|slot| self.id(**slot).starts_with(prefix));
         self.entries.unpack(&found.copied().collect::<Vec<_>>())
     }
 
@@ -301,9 +302,9 @@ mod tests {
             assert_eq!(edits.len(), real.len(), "round {round}");
             let wanted: Vec<Entry> = map.values().cloned().collect();
             assert_eq!(samples.entries.unpack(&samples.order), wanted, "round {round}");
-            let scan = Entries::new(&wanted);
+            let scan = Entries::of(&wanted);
             assert_eq!(samples.differences(&scan), []);
-            let part = Entries::new(&wanted[wanted.len() / 2..]);
+            let part = Entries::of(&wanted[wanted.len() / 2..]);
             assert_eq!(samples.differences(&part).len(), wanted.len() / 2);
             let prefix = format!("s{}", random.below(3));
             let found = wanted.iter().filter(|entry| entry.sample.as_str().starts_with(&prefix));

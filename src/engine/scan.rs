@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use voxflow_contract::{Entry, Stage};
+use voxflow_contract::{Listing, Stage};
 
 use super::entries::Entries;
 use super::fault::EngineFault;
@@ -16,9 +16,9 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Packs what a source listed.
-    pub fn new(entries: &[Entry]) -> Self {
-        Self { entries: Entries::new(entries) }
+    /// What a source listed.
+    pub fn new(listing: Listing) -> Self {
+        Self { entries: listing.into() }
     }
 
     /// Changes when any sample changes.
@@ -49,12 +49,12 @@ pub fn scan_sources(graph: &Graph) -> Result<BTreeMap<usize, Scan>, EngineFault>
     for root in graph.sources() {
         let node = &graph.nodes[root];
         let Stage::Source(source) = &node.stage else { continue };
-        let entries = source.scan().map_err(|fault| EngineFault::setup(&node.id, fault))?;
-        if let Some(pair) = entries.windows(2).find(|pair| pair[0].sample >= pair[1].sample) {
-            let message = format!("source {} lists {} out of order", node.kind, pair[1].sample);
+        let listing = source.list().map_err(|fault| EngineFault::setup(&node.id, fault))?;
+        if let Some(sample) = listing.first_out_of_order() {
+            let message = format!("source {} lists {sample} out of order", node.kind);
             return Err(EngineFault::Bug(message));
         }
-        scans.insert(root, Scan::new(&entries));
+        scans.insert(root, Scan::new(listing));
     }
     Ok(scans)
 }
@@ -62,18 +62,21 @@ pub fn scan_sources(graph: &Graph) -> Result<BTreeMap<usize, Scan>, EngineFault>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use voxflow_contract::SampleId;
+    use voxflow_contract::{Entry, SampleId};
 
     #[test]
     fn a_changed_sample_changes_the_digest() {
-        let entry = |stamp: &str| Entry {
-            sample: SampleId::new("s").expect("an id"),
-            category: "c".to_owned(),
-            path: Some("s.off".to_owned()),
-            bytes: 1,
-            stamp: stamp.to_owned(),
+        let entry = |stamp: &str| {
+            let entry = Entry {
+                sample: SampleId::new("s").expect("an id"),
+                category: "c".to_owned(),
+                path: Some("s.off".to_owned()),
+                bytes: 1,
+                stamp: stamp.to_owned(),
+            };
+            Scan::new(Listing::of(&[entry]))
         };
-        let (old, new) = (Scan::new(&[entry("old")]), Scan::new(&[entry("new")]));
+        let (old, new) = (entry("old"), entry("new"));
         assert_ne!(old.digest(), new.digest());
         assert_eq!(old.path_of("s"), Some("s.off"));
     }

@@ -15,7 +15,7 @@ use super::held::Held;
 use super::permits::Budget;
 use super::pool::Pool;
 use super::scan::Scan;
-use super::work_list::{Keys, Kept, Stores, WorkList};
+use super::work_list::{Kept, Keys, Stores, WorkList};
 use crate::store::{Facts, StageStore, StageWriter};
 
 /// How a person stops a run.

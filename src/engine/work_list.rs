@@ -218,7 +218,7 @@ mod tests {
             stamp: String::new(),
         };
         let entries: Vec<_> = sizes.iter().enumerate().map(entry).collect();
-        let entries = Entries::new(&entries);
+        let entries = Entries::of(&entries);
         let all: Vec<u32> = (0..sizes.len() as u32).collect();
         let (mut rest, mut cuts) = (all.as_slice(), Vec::new());
         while !rest.is_empty() {

@@ -9,3 +9,4 @@ mod manual;
 mod pipelines;
 mod program;
 mod runs;
+mod watched;

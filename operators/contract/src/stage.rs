@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::batch::Batch;
 use crate::id::{ContentHash, SampleId};
+use crate::listing::Listing;
 use crate::refusal::{Fault, Refusals};
 use crate::schema::Schema;
 
@@ -73,7 +74,16 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// When there is nothing to list, or two files claim one id.
-    fn scan(&self) -> Result<Vec<Entry>, SetupFault>;
+    fn list(&self) -> Result<Listing, SetupFault>;
+
+    /// As [`Source::list`], one by one.
+    ///
+    /// # Errors
+    /// As [`Source::list`].
+    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+        let listing = self.list()?;
+        Ok(listing.unpack(&(0..listing.len() as u32).collect::<Vec<_>>()))
+    }
 
     /// Reads the given samples, in order. Dear. Row numbers in refusals count the entries.
     ///
@@ -256,6 +266,7 @@ impl FilePolicy {
     /// The rows of each file, in order: `hashes` are those of the samples of a split in key order.
     pub fn cut(&self, hashes: &[u64]) -> Vec<Range<usize>> {
         let least = self.rows_per_file.div_ceil(2);
+        let known = Least::of(hashes);
         let (mut files, mut uncut) = (Vec::new(), Vec::new());
         if !hashes.is_empty() {
             uncut.push(0..hashes.len());
@@ -266,10 +277,7 @@ impl FilePolicy {
                 continue;
             }
             // More rows than fit are always enough for two files that are half full.
-            let places = rows.start + least..rows.end - least + 1;
-            let least_hash = hashes[places.clone()].iter().min();
-            let first = hashes[places.clone()].iter().position(|hash| Some(hash) == least_hash);
-            let place = places.start + first.unwrap_or_default();
+            let place = known.first(rows.start + least..rows.end - least + 1);
             uncut.extend([place..rows.end, rows.start..place]);
         }
         files
@@ -278,6 +286,40 @@ impl FilePolicy {
     /// Path of file `number` of a split, relative to the data set's folder.
     pub fn path(split: &str, number: usize) -> String {
         format!("{split}/part-{number:05}.parquet")
+    }
+}
+
+/// Finds the least hash of any range without a look at all of them.
+struct Least<'a> {
+    hashes: &'a [u64],
+    /// The least of each block.
+    of_blocks: Vec<u64>,
+}
+
+impl<'a> Least<'a> {
+    const BLOCK: usize = 64;
+
+    fn of(hashes: &'a [u64]) -> Self {
+        let least = |block: &[u64]| block.iter().copied().min().unwrap_or(u64::MAX);
+        Self { hashes, of_blocks: hashes.chunks(Self::BLOCK).map(least).collect() }
+    }
+
+    /// Position of the least hash of a range, the first of several.
+    fn first(&self, range: Range<usize>) -> usize {
+        let blocks = range.start.div_ceil(Self::BLOCK)..range.end / Self::BLOCK;
+        let least = |range: Range<usize>, of: &[u64]| {
+            range.clone().zip(&of[range]).map(|(place, hash)| (*hash, place)).min()
+        };
+        if blocks.is_empty() {
+            return least(range.clone(), self.hashes).map_or(range.start, |(_, place)| place);
+        }
+        let before = least(range.start..blocks.start * Self::BLOCK, self.hashes);
+        let after = least(blocks.end * Self::BLOCK..range.end, self.hashes);
+        let within = least(blocks, &self.of_blocks).and_then(|(_, block)| {
+            least(block * Self::BLOCK..(block + 1) * Self::BLOCK, self.hashes)
+        });
+        let all = [before, within, after];
+        all.into_iter().flatten().min().map_or(range.start, |(_, place)| place)
     }
 }
 
@@ -345,4 +387,38 @@ pub trait SinkFile: Send {
     /// # Errors
     /// When the machine fails.
     fn finish(self: Box<Self>) -> Result<(u64, String), MachineFault>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    /// The rule, word by word.
+    fn plain(rows: Range<usize>, hashes: &[u64], most: usize) -> Vec<Range<usize>> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        if rows.len() <= most {
+            return vec![rows];
+        }
+        let least = most.div_ceil(2);
+        let places = rows.start + least..rows.end - least + 1;
+        let place = places.min_by_key(|place| hashes[*place]).expect("a place");
+        let halves = [rows.start..place, place..rows.end];
+        halves.into_iter().flat_map(|rows| plain(rows, hashes, most)).collect()
+    }
+
+    #[test]
+    fn cuts_are_those_of_the_plain_rule() {
+        let mut random = Random::new(1, &["cuts"]);
+        for most in [1, 2, 3, 7, 64, 200, 1000] {
+            for len in [0, 1, 2, 63, 64, 65, 127, 500, 3000] {
+                // Some are equal, so that the first counts.
+                let hashes: Vec<u64> = (0..len).map(|_| random.below(900)).collect();
+                let cut = FilePolicy { rows_per_file: most }.cut(&hashes);
+                assert_eq!(cut, plain(0..len, &hashes, most), "{most} of {len}");
+            }
+        }
+    }
 }

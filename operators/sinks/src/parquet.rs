@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, FilePolicy, Inputs, Kind, MachineFault, ParamError, Params, PlannedFile, Schema,
-    SetupFault, Sink, SinkFile, Stage, tables,
+    Batch, BuildContext, FilePolicy, Inputs, Kind, MachineFault, ParamError, Params, PlannedFile,
+    Schema, SetupFault, Sink, SinkFile, Stage, tables,
 };
 use voxflow_formats::parquet::WriteOptions;
 

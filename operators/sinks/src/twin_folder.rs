@@ -40,8 +40,12 @@ impl TwinFolder {
         }
         let files: BTreeMap<String, String> =
             files.map(|file| (file.path.clone(), file.blake3.clone())).collect();
-        let mut made =
-            Self { folder: folder.to_owned(), twin, of_twin: BTreeMap::new(), files: files.clone() };
+        let mut made = Self {
+            folder: folder.to_owned(),
+            twin,
+            of_twin: BTreeMap::new(),
+            files: files.clone(),
+        };
         made.fill(&files, &BTreeMap::new())?;
         Ok(made)
     }

@@ -1,5 +1,6 @@
 //! Files of samples: what tells that one is another now, and how one is read.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
@@ -7,28 +8,52 @@ use std::time::UNIX_EPOCH;
 
 use voxflow_contract::Fault;
 
-/// Size and times of modification, in nanoseconds since 1970: that of the contents, which archives
-/// restore, and on Unix that of the entry in the folder, which nobody can set.
-pub(crate) fn stamp(metadata: &Metadata) -> String {
-    let modified = metadata.modified().ok();
-    let nanos = modified
-        .map(|time| match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => after.as_nanos() as i128,
-            Err(before) => -(before.duration().as_nanos() as i128),
-        })
-        .unwrap_or_default();
-    format!("{} bytes, modified {nanos} ns{}", metadata.len(), changed(metadata))
+/// What tells that a file is another: its size and times, in nanoseconds since 1970 and in seconds and
+/// nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileFacts {
+    pub(crate) bytes: u64,
+    modified: i64,
+    changed: Option<(i64, i64)>,
+}
+
+impl FileFacts {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let modified = metadata.modified().ok().map(|time| match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as i64,
+            Err(before) => -(before.duration().as_nanos() as i64),
+        });
+        let (bytes, changed) = (metadata.len(), changed(metadata));
+        Self { bytes, modified: modified.unwrap_or_default(), changed }
+    }
 }
 
 #[cfg(unix)]
-fn changed(metadata: &Metadata) -> String {
+fn changed(metadata: &Metadata) -> Option<(i64, i64)> {
     use std::os::unix::fs::MetadataExt;
-    format!(", changed {}.{:09} s", metadata.ctime(), metadata.ctime_nsec())
+    Some((metadata.ctime(), metadata.ctime_nsec()))
 }
 
 #[cfg(not(unix))]
-fn changed(_: &Metadata) -> String {
-    String::new()
+fn changed(_: &Metadata) -> Option<(i64, i64)> {
+    None
+}
+
+/// Size and times of modification, in nanoseconds since 1970: that of the contents, which archives
+/// restore, and on Unix that of the entry in the folder, which nobody can set.
+pub(crate) fn write_stamp(facts: &FileFacts, stamp: &mut String) {
+    let FileFacts { bytes, modified, changed } = facts;
+    let _ = write!(stamp, "{bytes} bytes, modified {modified} ns");
+    if let Some((seconds, nanos)) = changed {
+        let _ = write!(stamp, ", changed {seconds}.{nanos:09} s");
+    }
+}
+
+/// As [`write_stamp`].
+pub(crate) fn stamp(metadata: &Metadata) -> String {
+    let mut stamp = String::new();
+    write_stamp(&FileFacts::of(metadata), &mut stamp);
+    stamp
 }
 
 /// The bytes of a file, which `check` sees before and after it is read; `relative` is its name in

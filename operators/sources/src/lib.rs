@@ -22,5 +22,5 @@ pub use synthetic::SyntheticParams;
 use voxflow_contract::Kind;
 
 /// Everything of this room that a pipeline can name, sorted by name.
-pub const ALL: &[&dyn Kind] = 
+pub const ALL: &[&dyn Kind] =
     &[&manifest::ManifestKind, &meshes::MeshesKind, &synthetic::SyntheticKind];

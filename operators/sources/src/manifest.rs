@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, Change, ContentHash, Entry, Fault, Image, Inputs, Kind, Known, ParamError,
-    Params, Refusals, SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
+    Batch, BuildContext, Change, ContentHash, Entry, Fault, Image, Inputs, Kind, Known, Listed,
+    Listing, ParamError, Params, Refusals, SampleId, Schema, SetupFault, Source, Stage, Values,
+    map_rows, tables,
 };
 
-use crate::files::{changed_since, check_size, read_whole, stamp};
+use crate::files::{FileFacts, changed_since, check_size, read_whole, stamp, write_stamp};
 
 /// Extensions of the files of a folder of lists.
 const EXTENSIONS: [&str; 2] = ["jsonl", "ndjson"];
@@ -119,11 +120,11 @@ struct Manifest {
     root: Option<PathBuf>,
     max_bytes: u64,
     /// What each list of a folder named when it was last read.
-    listed: Mutex<BTreeMap<PathBuf, Listed>>,
+    listed: Mutex<BTreeMap<PathBuf, Remembered>>,
 }
 
 /// What is kept of a list that was read.
-struct Listed {
+struct Remembered {
     /// Ids, each followed by a line break.
     ids: String,
     /// Whether it names files whose hash it does not say.
@@ -152,23 +153,23 @@ impl Source for Manifest {
         tables::sample()
     }
 
-    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+    fn list(&self) -> Result<Listing, SetupFault> {
         let mut listed = BTreeMap::new();
-        let mut entries = Vec::new();
+        let mut listing = Listing::default();
         for file in self.files()? {
-            let known = self.read_list(&file, &mut entries)?;
+            let known = self.read_list(&file, &mut listing)?;
             listed.insert(file, known);
         }
-        if entries.is_empty() {
+        if listing.is_empty() {
             let message = format!("lists no sample: {}", self.file.display());
             return Err(SetupFault::new(message));
         }
-        entries.sort_by(|a, b| a.sample.cmp(&b.sample));
-        if let Some(twice) = entries.windows(2).find(|pair| pair[0].sample == pair[1].sample) {
-            return Err(self.listed_twice(&twice[0].sample));
+        listing.sort();
+        if let Some(twice) = listing.first_out_of_order() {
+            return Err(self.listed_twice(twice));
         }
         *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = listed;
-        Ok(entries)
+        Ok(listing)
     }
 
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
@@ -224,9 +225,10 @@ impl Source for Manifest {
             let before = listed.get(list).map_or("", |list| list.ids.as_str());
             let gone = before.lines().filter_map(|id| SampleId::new(id).ok());
             all.extend(gone.map(|sample| (sample, None)));
-            let mut entries = Vec::new();
-            let now = list.is_file().then(|| self.read_list(list, &mut entries)).transpose()?;
-            fresh.push((list.clone(), now, entries));
+            let mut listing = Listing::default();
+            let now = list.is_file().then(|| self.read_list(list, &mut listing)).transpose()?;
+            let all: Vec<u32> = (0..listing.len() as u32).collect();
+            fresh.push((list.clone(), now, listing.unpack(&all)));
         }
         for entry in fresh.iter_mut().flat_map(|(_, _, entries)| entries.drain(..)) {
             let is_elsewhere =
@@ -283,13 +285,13 @@ impl Manifest {
         Ok(files)
     }
 
-    /// Adds the samples of a list to `entries`.
-    fn read_list(&self, path: &Path, entries: &mut Vec<Entry>) -> Result<Listed, SetupFault> {
+    /// Adds the samples of a list to a listing.
+    fn read_list(&self, path: &Path, listing: &mut Listing) -> Result<Remembered, SetupFault> {
         let cannot = |what: String| SetupFault::new(format!("{what}: {}", path.display()));
         let file = File::open(path).map_err(|e| cannot(format!("cannot read: {e}")))?;
         let (mut reader, mut text) = (BufReader::with_capacity(1 << 16, file), String::new());
-        let mut listed = Listed { ids: String::new(), names_files: false };
-        let root = self.root();
+        let mut listed = Remembered { ids: String::new(), names_files: false };
+        let (root, mut stamp) = (self.root(), String::new());
         for number in 1.. {
             text.clear();
             let read = reader.read_line(&mut text);
@@ -299,26 +301,25 @@ impl Manifest {
             if text.trim().is_empty() {
                 continue;
             }
-            let entry = entry(&text, &root);
-            let entry = entry.map_err(|what| cannot(format!("line {number}: {what}")))?;
-            listed.ids.push_str(entry.sample.as_str());
+            let line = list_line(&text, &root, &mut stamp, listing);
+            let id = line.map_err(|what| cannot(format!("line {number}: {what}")))?;
+            listed.ids.push_str(&id);
             listed.ids.push('\n');
-            listed.names_files |= !entry.stamp.starts_with(TEXT) && !entry.stamp.starts_with(HASH);
-            entries.push(entry);
+            listed.names_files |= !stamp.starts_with(TEXT) && !stamp.starts_with(HASH);
         }
         listed.ids.shrink_to_fit();
         Ok(listed)
     }
 
     /// Says where a sample is listed for the second time.
-    fn listed_twice(&self, sample: &SampleId) -> SetupFault {
+    fn listed_twice(&self, sample: &str) -> SetupFault {
         let mut found = Vec::new();
         for path in self.files().unwrap_or_default() {
             let lines = File::open(&path).map(|file| BufReader::new(file).lines());
             for (number, line) in lines.into_iter().flatten().enumerate() {
                 let line = line.unwrap_or_default();
                 let line: Option<Line<'_>> = serde_json::from_str(&line).ok();
-                if line.is_some_and(|line| line.sample == sample.as_str()) {
+                if line.is_some_and(|line| line.sample == sample) {
                     found.push(format!("{}:{}", path.display(), number + 1));
                 }
             }
@@ -347,31 +348,50 @@ impl Manifest {
     }
 }
 
-/// What a line lists, or what is wrong with it.
-fn entry(text: &str, root: &Path) -> Result<Entry, String> {
+/// Adds the sample of a line to a listing, and says what is wrong with the line; gives the id.
+fn list_line<'a>(
+    text: &'a str,
+    root: &Path,
+    stamp: &mut String,
+    listing: &mut Listing,
+) -> Result<Cow<'a, str>, String> {
     let line: Line<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let sample = SampleId::new(line.sample)?;
-    let (bytes, stamp) = match (&line.path, &line.blake3, &line.text) {
+    SampleId::check(&line.sample)?;
+    stamp.clear();
+    let bytes = match (&line.path, &line.blake3, &line.text) {
         (None, None, Some(text)) if text.len() > MOST_TEXT_BYTES => {
             let bytes = text.len();
             return Err(format!("`text` of {bytes} bytes is longer than {MOST_TEXT_BYTES}"));
         }
-        (None, None, Some(text)) => (text.len() as u64, format!("{TEXT}{text}")),
+        (None, None, Some(text)) => {
+            stamp.push_str(TEXT);
+            stamp.push_str(text);
+            text.len() as u64
+        }
         (Some(_), Some(hash), None) => {
             if hash.len() != 2 * ContentHash::LEN || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(format!("`blake3` is not a hash of 64 hexadecimal digits: {hash:?}"));
             }
-            (line.bytes.unwrap_or_default(), format!("{HASH}{}", hash.to_ascii_lowercase()))
+            stamp.push_str(HASH);
+            stamp.push_str(&hash.to_ascii_lowercase());
+            line.bytes.unwrap_or_default()
         }
         (Some(path), None, None) => match fs::metadata(root.join(path.as_ref())) {
-            Ok(metadata) => (metadata.len(), stamp(&metadata)),
-            // It is listed, to be refused.
-            Err(_) => (0, "not there".to_owned()),
+            Ok(metadata) => {
+                write_stamp(&FileFacts::of(&metadata), stamp);
+                metadata.len()
+            }
+            Err(_) => {
+                // It is listed, to be refused.
+                stamp.push_str("not there");
+                0
+            }
         },
         _ => return Err("must have `path`, `path` and `blake3`, or `text`".to_owned()),
     };
-    let path = line.path.map(Cow::into_owned);
-    Ok(Entry { sample, category: line.category.into_owned(), path, bytes, stamp })
+    let (sample, category, path) = (&*line.sample, &*line.category, line.path.as_deref());
+    listing.push(Listed { sample, category, path, bytes, stamp });
+    Ok(line.sample)
 }
 
 #[cfg(test)]
@@ -439,7 +459,10 @@ mod tests {
         let formats: Vec<_> = rows.utf8("format").expect("formats").values_iter().collect();
         assert_eq!(formats, ["off", "stl", "txt"]);
         let bytes = rows.binary("bytes").expect("bytes");
-        assert_eq!([bytes.value(0), bytes.value(1), bytes.value(2)], [&b"OFF"[..], b"solid", b"abc"]);
+        assert_eq!(
+            [bytes.value(0), bytes.value(1), bytes.value(2)],
+            [&b"OFF"[..], b"solid", b"abc"]
+        );
         let codes = refusals.into_rows().into_iter().map(|(row, fault)| (row, fault.code));
         assert_eq!(codes.collect::<Vec<_>>(), [(3, "unreadable"), (4, "changed")]);
         assert_eq!(source.depends_on(), [root.path().join("list.jsonl"), root.path().to_owned()]);

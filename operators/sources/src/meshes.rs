@@ -1,6 +1,8 @@
 //! `meshes`: any folder of mesh files, the class being the first folder.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Component::Normal;
@@ -11,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, Change, ContentHash, Entry, Fault, Image, Inputs, Kind, Known, ParamError,
-    Params, Refusals, SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
+    Batch, BuildContext, Change, ContentHash, Entry, Fault, Image, Inputs, Kind, Known, Listed,
+    Listing, ParamError, Params, Refusals, SampleId, Schema, SetupFault, Source, Stage, Values,
+    map_rows, tables,
 };
 use voxflow_formats::{MeshFormat, SidecarScope, gather_sidecars};
-use walkdir::{DirEntry, WalkDir};
 
-use crate::files::{changed_since, check_size, read_whole, stamp, unreadable};
+use crate::files::{FileFacts, changed_since, check_size, read_whole, unreadable, write_stamp};
 
 /// Parameters of `meshes`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -162,18 +164,71 @@ struct Found {
     stamp: String,
 }
 
+/// What there is under a name.
+enum Seen {
+    File(FileFacts),
+    BrokenLink,
+}
+
+/// Files by name, and folders: name, if it is UTF-8, and path.
+type InFolder = (Vec<(String, Seen)>, Vec<(Option<String>, PathBuf)>);
+
+impl Seen {
+    /// What a look at a file showed; none when it is gone, or no file.
+    fn of(metadata: io::Result<Metadata>) -> Option<Self> {
+        let metadata = metadata.ok().filter(Metadata::is_file)?;
+        Some(Self::File(FileFacts::of(&metadata)))
+    }
+
+    /// What is at a path, or where a link leads.
+    fn at(path: &Path) -> Option<Self> {
+        match fs::metadata(path) {
+            Err(_) if path.is_symlink() => Some(Self::BrokenLink),
+            metadata => Self::of(metadata),
+        }
+    }
+}
+
+/// Whether a link leads back into a folder above itself.
+fn leads_above(link: &Path, folder: &Path) -> bool {
+    let (to, from) = (fs::canonicalize(link), fs::canonicalize(folder));
+    to.is_ok_and(|to| from.is_ok_and(|from| from.starts_with(to)))
+}
+
+/// Sorts by name. Names begin alike; where they differ, the next bytes as a number tell most apart.
+fn sort_by_name(files: &mut Vec<(String, Seen)>) {
+    let Some((first, _)) = files.first() else { return };
+    let common = files.iter().fold(first.len(), |common, (name, _)| {
+        let same = name.bytes().zip(first.bytes()).take(common).take_while(|(a, b)| a == b);
+        same.count()
+    });
+    let key = |name: &str| {
+        let mut bytes = [0; 16];
+        let rest = &name.as_bytes()[common..];
+        let len = rest.len().min(16);
+        bytes[..len].copy_from_slice(&rest[..len]);
+        u128::from_be_bytes(bytes)
+    };
+    let taken = std::mem::take(files).into_iter();
+    let mut keyed: Vec<(u128, (String, Seen))> = taken.map(|file| (key(&file.0), file)).collect();
+    keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.0.cmp(&b.1.0)));
+    *files = keyed.into_iter().map(|(_, file)| file).collect();
+}
+
 impl Source for Meshes {
     fn output(&self) -> Schema {
         tables::sample()
     }
 
-    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+    fn list(&self) -> Result<Listing, SetupFault> {
         self.check_root()?;
-        let found = self.walk()?;
-        if found.is_empty() {
+        let mut listing = Listing::default();
+        self.list_folder(&self.root, Some(String::new()), &mut listing)?;
+        if listing.is_empty() {
             return Err(self.nothing_found());
         }
-        self.entries(found)
+        listing.sort();
+        Ok(listing)
     }
 
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
@@ -228,11 +283,13 @@ impl Source for Meshes {
             let relative = parts.join("/");
             // What was a folder, or is one: all that is or was in it.
             let was_in = known.beginning_with(&format!("{relative}/"));
-            bases.extend(was_in.iter().filter_map(|e| e.path.as_deref().map(base)).map(str::to_owned));
+            bases.extend(
+                was_in.iter().filter_map(|e| e.path.as_deref().map(base)).map(str::to_owned),
+            );
             if self.takes(path) || path.is_dir() {
-                let walked = self.walk_below(path)?;
-                bases.extend(walked.iter().map(|file| base(&file.path).to_owned()));
-                found.extend(walked);
+                let seen = self.look(path, &relative)?;
+                bases.extend(seen.iter().map(|file| base(&file.path).to_owned()));
+                found.extend(seen);
                 bases.insert(base(&relative).to_owned());
             }
         }
@@ -281,11 +338,9 @@ fn sidecar_path(mesh: &str, name: &str) -> Option<String> {
     parts.iter().all(is_plain).then(|| parts.join("/"))
 }
 
-fn entry(id: &str, file: Found, root_class: &str) -> Result<Entry, SetupFault> {
-    let category = file.path.split_once('/').map_or(root_class, |(class, _)| class).to_owned();
-    let sample = SampleId::new(id)
-        .map_err(|error| SetupFault::new(format!("rename this file: {error}: {:?}", file.path)))?;
-    Ok(Entry { sample, category, bytes: file.bytes, stamp: file.stamp, path: Some(file.path) })
+fn check_id(id: &str, path: &str) -> Result<(), SetupFault> {
+    SampleId::check(id)
+        .map_err(|error| SetupFault::new(format!("rename this file: {error}: {path:?}")))
 }
 
 /// The id of each path, in the order of the paths: the path without extension, or with it where another
@@ -348,20 +403,18 @@ impl Meshes {
     }
 
     /// The samples of some files.
-    fn entries(&self, mut found: Vec<Found>) -> Result<Vec<Entry>, SetupFault> {
-        found.iter_mut().for_each(|file| self.count_sidecars_in(file));
-        if found.iter().any(|file| file.stamp.contains(NAMES)) {
-            self.names_files.store(true, Ordering::Relaxed);
-        }
+    fn entries(&self, mut found: Vec<Found>) -> Result<Listing, SetupFault> {
         let root_class = self.root_class();
-        // In the order of the folders the ids are nearly sorted.
         found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
-        let ids: Vec<String> = unique_ids(&paths).into_iter().map(str::to_owned).collect();
-        let entries = found.into_iter().zip(ids).map(|(file, id)| entry(&id, file, &root_class));
-        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
-        entries.sort_by(|a, b| a.sample.cmp(&b.sample));
-        Ok(entries)
+        let mut listing = Listing::default();
+        for (file, sample) in found.iter().zip(unique_ids(&paths)) {
+            check_id(sample, &file.path)?;
+            let category = file.path.split_once('/').map_or(&*root_class, |(class, _)| class);
+            let (bytes, path) = (file.bytes, Some(file.path.as_str()));
+            listing.push(Listed { sample, category, path, bytes, stamp: &file.stamp });
+        }
+        Ok(listing)
     }
 
     /// What there is now of all files that begin with some [`base`]: those of them that were `found` just
@@ -375,7 +428,8 @@ impl Meshes {
         let mut before = BTreeSet::new();
         let mut others = BTreeSet::new();
         for base in bases {
-            let claims = |entry: &Entry| entry.path.as_deref().is_some_and(|p| self::base(p) == base);
+            let claims =
+                |entry: &Entry| entry.path.as_deref().is_some_and(|p| self::base(p) == base);
             let longer = known.beginning_with(&format!("{base}."));
             for entry in known.get(base).into_iter().chain(longer) {
                 if claims(&entry) {
@@ -388,11 +442,12 @@ impl Meshes {
             others.remove(&file.path);
         }
         for path in others {
-            found.extend(self.walk_below(&self.root.join(path))?);
+            found.extend(self.look(&self.root.join(&path), &path)?);
         }
         found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         found.dedup_by(|a, b| a.path == b.path);
-        let entries = self.entries(found)?;
+        let listing = self.entries(found)?;
+        let entries = listing.unpack(&(0..listing.len() as u32).collect::<Vec<_>>());
         for entry in &entries {
             before.remove(&entry.sample);
         }
@@ -402,44 +457,115 @@ impl Meshes {
         Ok(gone.chain(there).collect())
     }
 
-    fn walk(&self) -> Result<Vec<Found>, SetupFault> {
-        self.walk_below(&self.root)
+    /// The mesh file at a path, or all below it when it is a folder; none where there is nothing.
+    fn look(&self, path: &Path, relative: &str) -> Result<Vec<Found>, SetupFault> {
+        if path.is_dir() {
+            let mut listing = Listing::default();
+            self.list_folder(path, Some(relative.to_owned()), &mut listing)?;
+            let found = |Listed { path, bytes, stamp, .. }: Listed<'_>| Found {
+                path: path.unwrap_or_default().to_owned(),
+                bytes,
+                stamp: stamp.to_owned(),
+            };
+            return Ok((0..listing.len()).map(|i| found(listing.get(i))).collect());
+        }
+        let seen = Seen::at(path).filter(|_| self.takes(path));
+        let found = |seen: Seen| {
+            let mut stamp = String::new();
+            let bytes = self.describe(relative, &seen, &mut stamp);
+            Found { path: relative.to_owned(), bytes, stamp }
+        };
+        Ok(seen.map(found).into_iter().collect())
     }
 
-    /// The mesh files below a folder, or the file that it is; none where there is nothing.
-    fn walk_below(&self, start: &Path) -> Result<Vec<Found>, SetupFault> {
-        let visible = |entry: &DirEntry| {
-            entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
+    /// Adds all mesh files below a folder to a listing. `relative` is its path from the root, if that is
+    /// UTF-8.
+    fn list_folder(
+        &self,
+        folder: &Path,
+        relative: Option<String>,
+        listing: &mut Listing,
+    ) -> Result<(), SetupFault> {
+        let (files, folders) = self.read_folder(folder, relative.is_some())?;
+        let prefix = match relative.as_deref() {
+            Some("") | None => String::new(),
+            Some(relative) => format!("{relative}/"),
         };
-        let mut found = Vec::new();
-        let is_gone = |error: &walkdir::Error| {
-            let kind = error.io_error().map(io::Error::kind);
-            error.depth() == 0 && kind == Some(io::ErrorKind::NotFound) && !start.is_symlink()
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        let root_class = if prefix.is_empty() { self.root_class() } else { String::new() };
+        let class = prefix.split_once('/').map_or(&*root_class, |(class, _)| class);
+        let (mut path, mut sample, mut stamp) = (prefix.clone(), prefix.clone(), String::new());
+        for ((name, seen), id) in files.iter().zip(unique_ids(&names)) {
+            for (text, end) in [(&mut path, name.as_str()), (&mut sample, id)] {
+                text.truncate(prefix.len());
+                text.push_str(end);
+            }
+            check_id(&sample, &path)?;
+            let bytes = self.describe(&path, seen, &mut stamp);
+            let (sample, path, stamp) = (sample.as_str(), Some(path.as_str()), stamp.as_str());
+            listing.push(Listed { sample, category: class, path, bytes, stamp });
+        }
+        for (name, path) in folders {
+            let below = relative.as_ref().zip(name).map(|_| ());
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            self.list_folder(&path, below.map(|()| format!("{prefix}{name}")), listing)?;
+        }
+        Ok(())
+    }
+
+    /// Mesh files in a folder, by name, and the folders in it.
+    fn read_folder(&self, folder: &Path, is_utf8: bool) -> Result<InFolder, SetupFault> {
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        let unreadable = |error: io::Error| {
+            SetupFault::new(format!("cannot list this folder: {error}: {}", folder.display()))
         };
-        for entry in WalkDir::new(start).follow_links(true).into_iter().filter_entry(visible) {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() && self.takes(entry.path()) => {
-                    let metadata = entry.metadata().map_err(|error| unreadable_folder(&error))?;
-                    found.push(self.found(entry.path(), metadata.len(), stamp(&metadata))?);
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let kind = entry.file_type().map_err(unreadable)?;
+            let takes = self.takes(Path::new(&name));
+            if kind.is_dir() || kind.is_symlink() && entry.path().is_dir() {
+                let path = entry.path();
+                if !(kind.is_symlink() && leads_above(&path, folder)) {
+                    folders.push((name.to_str().map(str::to_owned), path));
                 }
-                Ok(_) => {}
-                Err(error) if is_gone(&error) => {}
-                Err(error) => found.extend(self.walk_error(&error)?),
+                continue;
+            }
+            let seen = match takes {
+                true if kind.is_file() => Seen::of(entry.metadata()),
+                true if kind.is_symlink() => Seen::at(&entry.path()),
+                _ => None,
+            };
+            let Some(seen) = seen else { continue };
+            match name.into_string() {
+                Ok(name) if is_utf8 => files.push((name, seen)),
+                _ => {
+                    let path = entry.path();
+                    let message = "rename this file, its name is not UTF-8";
+                    return Err(SetupFault::new(format!("{message}: {}", path.display())));
+                }
             }
         }
-        Ok(found)
+        sort_by_name(&mut files);
+        folders.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+        Ok((files, folders))
     }
 
-    /// What the walk stumbled over: a loop and a broken link to something else are passed over, a
-    /// broken link to a mesh is listed to be refused, an unreadable folder ends the scan.
-    fn walk_error(&self, error: &walkdir::Error) -> Result<Option<Found>, SetupFault> {
-        if error.loop_ancestor().is_some() {
-            return Ok(None);
-        }
-        match error.path().filter(|path| path.is_symlink()) {
-            Some(path) if is_hidden(path) || !self.takes(path) => Ok(None),
-            Some(path) => self.found(path, 0, "broken link".to_owned()).map(Some),
-            None => Err(unreadable_folder(error)),
+    /// Writes the stamp of a file; gives how much of it goes into memory at once.
+    fn describe(&self, path: &str, seen: &Seen, stamp: &mut String) -> u64 {
+        stamp.clear();
+        match seen {
+            Seen::File(metadata) => {
+                write_stamp(metadata, stamp);
+                metadata.bytes + self.count_sidecars(path, stamp)
+            }
+            Seen::BrokenLink => {
+                stamp.push_str("broken link");
+                0
+            }
         }
     }
 
@@ -447,15 +573,6 @@ impl Meshes {
         let extension = path.extension().and_then(|extension| extension.to_str());
         let format = extension.and_then(MeshFormat::from_extension);
         format.is_some_and(|format| self.formats.contains(&format))
-    }
-
-    fn found(&self, path: &Path, bytes: u64, stamp: String) -> Result<Found, SetupFault> {
-        let relative = path.strip_prefix(&self.root).unwrap_or(path);
-        let parts: Option<Vec<&str>> = relative.iter().map(|part| part.to_str()).collect();
-        let parts = parts.ok_or_else(|| {
-            SetupFault::new(format!("rename this file, its name is not UTF-8: {}", path.display()))
-        })?;
-        Ok(Found { path: parts.join("/"), bytes, stamp })
     }
 
     fn read(&self, entry: &Entry) -> Result<Vec<u8>, Fault> {
@@ -488,31 +605,34 @@ impl Meshes {
         Ok(found.into_iter().map(image).collect())
     }
 
-    /// Adds the files that a mesh file names to its bytes, on which depends how much goes into memory
-    /// at once, and to its stamp. Of those only libraries are opened, which name more.
-    fn count_sidecars_in(&self, file: &mut Found) {
-        let format = MeshFormat::from_extension(split_extension(&file.path).1);
+    /// Adds the files that a mesh file names to its stamp; gives their bytes. Of those only libraries are
+    /// opened, which name more.
+    fn count_sidecars(&self, path: &str, stamp: &mut String) -> u64 {
+        let format = MeshFormat::from_extension(split_extension(path).1);
         // Most files need not be opened to tell that they name nothing.
         let may_name = |format: &MeshFormat| {
             self.materials || matches!(format, MeshFormat::Glb | MeshFormat::Gltf)
         };
-        let Some(format) = format.filter(may_name) else { return };
+        let Some(format) = format.filter(may_name) else { return 0 };
         let read = |path: &str, limit| self.read_sidecar(path, limit).ok().flatten();
-        let bytes = read(&file.path, self.max_bytes).unwrap_or_default();
+        let bytes = read(path, self.max_bytes).unwrap_or_default();
         let (mut sum, most) = (0, self.max_bytes.min(MOST_SIDECAR_BYTES));
         let mut stamps = String::new();
         gather_sidecars(format, &bytes, self.scope(), &mut |name| {
-            let path = sidecar_path(&file.path, name)?;
+            let path = sidecar_path(path, name)?;
             let metadata = fs::metadata(self.root.join(&path)).ok();
-            stamps += &format!("{path}: {}\n", metadata.as_ref().map(stamp).unwrap_or_default());
+            let stamp = metadata.as_ref().map(crate::files::stamp).unwrap_or_default();
+            stamps += &format!("{path}: {stamp}\n");
             sum += metadata?.len().min(most);
             let is_picture = !path.to_ascii_lowercase().ends_with(".mtl");
             if is_picture { Some(Vec::new()) } else { read(&path, most) }
         });
-        file.bytes += sum.min(most);
         if !stamps.is_empty() {
-            file.stamp += &format!("{NAMES}{:.16}", ContentHash::of(stamps.as_bytes()).to_string());
+            self.names_files.store(true, Ordering::Relaxed);
+            let hash = ContentHash::of(stamps.as_bytes()).to_string();
+            let _ = write!(stamp, "{NAMES}{hash:.16}");
         }
+        sum.min(most)
     }
 
     /// A file of at most `limit` bytes, if there is one.
@@ -532,23 +652,11 @@ impl Meshes {
     fn check(&self, entry: &Entry, metadata: &Metadata) -> Result<(), Fault> {
         let path = entry.path.as_deref().unwrap_or_default();
         check_size(metadata.len(), self.max_bytes, path)?;
-        let rest = entry.stamp.strip_prefix(&stamp(metadata));
+        let rest = entry.stamp.strip_prefix(&crate::files::stamp(metadata));
         if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NAMES)) {
             return Err(changed_since(path));
         }
         Ok(())
-    }
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
-}
-
-fn unreadable_folder(error: &walkdir::Error) -> SetupFault {
-    let path = error.path().unwrap_or(Path::new("")).display();
-    match error.io_error() {
-        Some(io) => SetupFault::new(format!("cannot list this folder: {io}: {path}")),
-        None => SetupFault::new(format!("cannot list this folder: {error}: {path}")),
     }
 }
 
@@ -821,9 +929,11 @@ mod tests {
         let source = source(&root);
         let mut known = All(source.scan().expect("a scan"));
         let mut random = voxflow_contract::Random::new(7, &["relist"]);
-        let names = ["a.off", "a.obj", "a.obj.off", "a.ply", "a", "b.off", "b.x.off", ".h.off", "n.txt"];
+        let names =
+            ["a.off", "a.obj", "a.obj.off", "a.ply", "a", "b.off", "b.x.off", ".h.off", "n.txt"];
         let folders = ["cup", "bowl", "bowl/x", "bowl/x/y", "a"];
-        let mut pick = |all: &[&str]| root.path().join(all[random.below(all.len() as u64) as usize]);
+        let mut pick =
+            |all: &[&str]| root.path().join(all[random.below(all.len() as u64) as usize]);
         for round in 0..400 {
             let parent = pick(&folders);
             let file = parent.join(pick(&names).file_name().expect("a name"));
