@@ -274,7 +274,7 @@ mod tests {
         Entry {
             sample: SampleId::new(id).expect("an id"),
             category: format!("c{}", stamp % 3),
-            path: (stamp % 2 == 0).then(|| format!("{id}.off")),
+            path: stamp.is_multiple_of(2).then(|| format!("{id}.off")),
             bytes: stamp,
             stamp: format!("stamp {stamp}"),
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use voxflow_contract::Random;
@@ -32,12 +32,13 @@ impl Watching {
             .spawn()
             .expect("the program starts");
         let out = child.stdout.take().expect("a pipe");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
+        let (sender, lines) = sync_channel(1000);
+        let read = move || {
             for line in std::io::BufReader::new(out).lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
-        });
+        };
+        std::thread::Builder::new().name("lines".to_owned()).spawn(read).expect("a thread");
         let watching = Self { child, lines };
         watching.lines.recv_timeout(PATIENCE).expect("a first revision");
         watching
@@ -78,7 +79,7 @@ fn edit(sandbox: &Sandbox, random: &mut Random, round: usize) {
         0 => fs::remove_file(&one),
         1 => fs::rename(&one, &other),
         2 => fs::copy(&one, &other).map(drop),
-        3 if round % 3 == 0 => fs::rename(sandbox.path("meshes/cup/small"), folder),
+        3 if round.is_multiple_of(3) => fs::rename(sandbox.path("meshes/cup/small"), folder),
         _ => {
             fs::create_dir_all(one.parent().expect("a parent")).expect("writable");
             fs::write(&one, content)

@@ -1,7 +1,6 @@
 //! `meshes`: any folder of mesh files, the class being the first folder.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -223,7 +222,7 @@ impl Source for Meshes {
     fn list(&self) -> Result<Listing, SetupFault> {
         self.check_root()?;
         let mut listing = Listing::default();
-        self.list_folder(&self.root, Some(String::new()), &mut listing)?;
+        self.list_folder(&self.root, Some(""), &mut listing)?;
         if listing.is_empty() {
             return Err(self.nothing_found());
         }
@@ -461,7 +460,7 @@ impl Meshes {
     fn look(&self, path: &Path, relative: &str) -> Result<Vec<Found>, SetupFault> {
         if path.is_dir() {
             let mut listing = Listing::default();
-            self.list_folder(path, Some(relative.to_owned()), &mut listing)?;
+            self.list_folder(path, Some(relative), &mut listing)?;
             let found = |Listed { path, bytes, stamp, .. }: Listed<'_>| Found {
                 path: path.unwrap_or_default().to_owned(),
                 bytes,
@@ -483,11 +482,11 @@ impl Meshes {
     fn list_folder(
         &self,
         folder: &Path,
-        relative: Option<String>,
+        relative: Option<&str>,
         listing: &mut Listing,
     ) -> Result<(), SetupFault> {
         let (files, folders) = self.read_folder(folder, relative.is_some())?;
-        let prefix = match relative.as_deref() {
+        let prefix = match relative {
             Some("") | None => String::new(),
             Some(relative) => format!("{relative}/"),
         };
@@ -506,9 +505,8 @@ impl Meshes {
             listing.push(Listed { sample, category: class, path, bytes, stamp });
         }
         for (name, path) in folders {
-            let below = relative.as_ref().zip(name).map(|_| ());
-            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-            self.list_folder(&path, below.map(|()| format!("{prefix}{name}")), listing)?;
+            let below = relative.and(name).map(|name| format!("{prefix}{name}"));
+            self.list_folder(&path, below.as_deref(), listing)?;
         }
         Ok(())
     }
