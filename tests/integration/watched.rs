@@ -108,8 +108,8 @@ fn after_any_edits_of_files_and_folders_it_is_the_data_set_of_a_fresh_run() {
         assert_eq!(sandbox.run(&fresh.concat()).code, 0, "round {round}");
         let wanted = dataset(&sandbox, &home);
         watching.wait_until(|| bytes(&run.join("dataset")) == wanted);
-        let inputs = bytes(&only_run(&sandbox, &home).join("inputs"));
-        assert!(bytes(&run.join("inputs")) == inputs, "round {round}: other inputs");
+        let inputs = bytes(&only_run(&sandbox, &home).join("inputs/meshes"));
+        assert!(bytes(&run.join("inputs/meshes")) == inputs, "round {round}: other inputs");
         let name = run.file_name().expect("a name").to_string_lossy().into_owned();
         let verified = sandbox.run(&["--home", "home", "verify", &name]);
         assert_eq!(verified.code, 0, "round {round}: {verified:?}");
