@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use voxflow::engine::{Counters, Graph, Node, Options, StageFacts, Stop, run, scan_sources};
 use voxflow_contract::{
-    Batch, Entry, Fault, MachineFault, Operator, PlannedFile, Refusals, SampleId, Schema,
+    Batch, Entry, Fault, Listing, MachineFault, Operator, PlannedFile, Refusals, SampleId, Schema,
     SetupFault, Sink, SinkFile, Source, Stage, Values, tables,
 };
 
@@ -25,7 +25,7 @@ impl Source for Rows {
         tables::key()
     }
 
-    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+    fn list(&self) -> Result<Listing, SetupFault> {
         let entry = |i| {
             Ok(Entry {
                 sample: SampleId::new(format!("s{i:08}")).map_err(SetupFault::new)?,
@@ -35,7 +35,8 @@ impl Source for Rows {
                 stamp: String::new(),
             })
         };
-        (0..self.0).map(entry).collect()
+        let entries = (0..self.0).map(entry).collect::<Result<Vec<_>, SetupFault>>()?;
+        Ok(Listing::of(&entries))
     }
 
     fn open(&self, entries: &[Entry], _refusals: &mut Refusals) -> Result<Batch, Fault> {
@@ -127,6 +128,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
         counters: Arc::new(Counters::new(graph.nodes.len())),
         task_progress: Arc::new(|_, _, _| {}),
         tells_fates: false,
+        held: None,
     };
     let begun = Instant::now();
     let report = run(&graph, Arc::new(scans), &options).expect("it runs");

@@ -331,8 +331,8 @@ pub struct WatchArgs {
     /// Set a parameter of the pipeline (`name=value`) or of a stage (`stage.key=value`)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Milliseconds from one look at the sources to the next, where the system tells of no change before:
-    /// it does not of folders on other machines
+    /// Milliseconds from one look at everything to the next, at least twenty times what one takes; what
+    /// changes before, the system tells of, but not of folders on other machines
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub every_ms: u64,
     /// End after so many revisions, the first included [default: when asked to stop]

@@ -265,21 +265,61 @@ fn write_table(path: &Path, batch: &Batch) -> Result<(), Error> {
     write(path, &encode().map_err(|e| table_fault(path, &e))?)
 }
 
+/// A file of a run that is written and forced to disk, and has not its name yet.
+pub(crate) struct Beside {
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl Beside {
+    /// Writes what shall be at `path`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let beside = path.with_extension("tmp");
+        let write = || {
+            let mut file = fs::File::create(&beside)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|e| Error::disk("write", path, e))?;
+        Ok(Self { beside, path: path.to_owned() })
+    }
+
+    /// Gives it its name, which is for the caller to force to disk.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn publish(self) -> Result<(), Error> {
+        fs::rename(&self.beside, &self.path).map_err(|e| Error::disk("write", &self.path, e))
+    }
+}
+
+/// Forces the names in folders to disk, side by side.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn sync(folders: impl IntoIterator<Item = PathBuf>) -> Result<(), Error> {
+    let folders: std::collections::BTreeSet<PathBuf> = folders.into_iter().collect();
+    std::thread::scope(|scope| {
+        let sync = |folder: &'_ PathBuf| {
+            let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|e| Error::disk("sync", folder, e))
+        };
+        let threads: Vec<_> = folders.iter().map(|f| scope.spawn(move || sync(f))).collect();
+        let panicked = |_| Error::Run { message: "a thread panicked".to_owned() };
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(panicked).flatten())
+    })
+}
+
 /// Writes a file of a run: beside, then renamed.
 ///
 /// # Errors
 /// When the disk fails.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let beside = path.with_extension("tmp");
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(|e| Error::disk("write", path, e))
+    Beside::write(path, bytes)?.publish()?;
+    sync([path.parent().unwrap_or(Path::new(".")).to_owned()])
 }
 
 /// UTC, as `20261121-034417`.

@@ -15,10 +15,10 @@ use crate::cli::{self, GlobalArgs, RunArgs, WorkArgs};
 use crate::engine::Report;
 use crate::error::Error;
 use crate::pipeline::Plan;
-use crate::run_folder::{self, FrozenPlan};
+use crate::run_folder::{self, Beside, FrozenPlan};
 
-/// Version of the form.
-const VERSION: u32 = 1;
+/// Version of the form; the first had one file of inputs a source.
+const VERSION: u32 = 2;
 /// Name of the file in the run's folder.
 const NAME: &str = "voxflow.lock";
 /// Samples of each kind of difference that are named; the others are counted.
@@ -33,7 +33,8 @@ pub(crate) struct RunLock {
     /// How it was asked for, so that it can be asked for again.
     pub(crate) asked: Asked,
     /// What each source gave: the table of its samples.
-    pub(crate) inputs: BTreeMap<String, LockedFile>,
+    #[serde(deserialize_with = "one_or_several")]
+    pub(crate) inputs: BTreeMap<String, Vec<LockedFile>>,
     /// What each sink wrote.
     pub(crate) outputs: BTreeMap<String, Vec<LockedFile>>,
     /// What each task wrote: checkpoints, tables.
@@ -115,6 +116,19 @@ impl RunLock {
     /// # Errors
     /// When the disk fails.
     pub(crate) fn write(plan: &Plan, asked: Asked, report: &Report) -> Result<(), Error> {
+        Self::write_beside(plan, asked, report)?.publish()?;
+        run_folder::sync([report.folder.clone()])
+    }
+
+    /// As [`RunLock::write`], but it is the record only once it is published.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn write_beside(
+        plan: &Plan,
+        asked: Asked,
+        report: &Report,
+    ) -> Result<Beside, Error> {
         let locked = |folder: &str, file: &OutputFile| LockedFile {
             path: format!("{folder}{}", file.path),
             rows: Some(file.rows),
@@ -132,7 +146,10 @@ impl RunLock {
         for task in &report.tasks {
             tasks.insert(task.stage.clone(), files_below(&report.folder, &task.stage)?);
         }
-        let inputs = report.inputs.iter().map(|(id, file)| (id.clone(), locked("", file)));
+        let inputs = report
+            .inputs
+            .iter()
+            .map(|(id, files)| (id.clone(), files.iter().map(|file| locked("", file)).collect()));
         let lock = Self {
             version: VERSION,
             plan: FrozenPlan::of(plan),
@@ -142,7 +159,7 @@ impl RunLock {
             tasks,
         };
         let text = serde_json::to_vec_pretty(&lock).unwrap_or_default();
-        run_folder::write(&report.folder.join(NAME), &text)
+        Beside::write(&report.folder.join(NAME), &text)
     }
 
     /// The record of a run.
@@ -157,7 +174,7 @@ impl RunLock {
         let lock: Self = serde_json::from_slice(&text).map_err(|e| Error::Run {
             message: format!("the record cannot be read: {e}: {}", path.display()),
         })?;
-        if lock.version != VERSION {
+        if !(1..=VERSION).contains(&lock.version) {
             let version = lock.version;
             let message =
                 format!("version {version} of the record is not known: {}", path.display());
@@ -169,7 +186,7 @@ impl RunLock {
     /// Every file it names.
     pub(crate) fn files(&self) -> impl Iterator<Item = &LockedFile> {
         let lists = self.outputs.values().chain(self.tasks.values());
-        self.inputs.values().chain(lists.flatten())
+        self.inputs.values().chain(lists).flatten()
     }
 
     /// What differs between two runs, one sentence each; `folders` are theirs.
@@ -189,15 +206,14 @@ impl RunLock {
             all.push(format!("seed {} and {}", self.plan.seed, other.plan.seed));
         }
         self.plan.stage_differences(&other.plan, &mut all);
-        for (source, file) in &self.inputs {
-            match other.inputs.get(source) {
-                Some(same) if same.blake3 == file.blake3 => {}
-                Some(other) => {
-                    let tables = [mine.join(&file.path), theirs.join(&other.path)];
-                    all.extend(sample_differences(source, &tables)?);
-                }
-                None => {}
-            }
+        for (source, files) in &self.inputs {
+            let Some(others) = other.inputs.get(source) else { continue };
+            let of = |files: &[LockedFile], folder: &Path, known: &[LockedFile]| {
+                let is_new = |file: &&LockedFile| known.iter().all(|k| k.blake3 != file.blake3);
+                files.iter().filter(is_new).map(|file| folder.join(&file.path)).collect()
+            };
+            let tables = [of(files, mine, others), of(others, theirs, files)];
+            all.extend(sample_differences(source, &tables)?);
         }
         let of_run = |lock: &Self| {
             let lists = lock.outputs.values().chain(lock.tasks.values()).flatten();
@@ -237,6 +253,24 @@ impl LockedFile {
             Err(e) => Err(Error::disk("read", &path, e)),
         }
     }
+}
+
+/// Reads what the first version of the form wrote, too.
+fn one_or_several<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, Vec<LockedFile>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Files {
+        One(LockedFile),
+        Several(Vec<LockedFile>),
+    }
+    let all = BTreeMap::<String, Files>::deserialize(deserializer)?;
+    let list = |files| match files {
+        Files::One(file) => vec![file],
+        Files::Several(files) => files,
+    };
+    Ok(all.into_iter().map(|(source, files)| (source, list(files))).collect())
 }
 
 fn hash_file(path: &Path) -> io::Result<(u64, String)> {
@@ -280,8 +314,16 @@ fn samples_of(path: &Path) -> Result<BTreeMap<String, String>, Error> {
     Ok((0..rows.rows()).map(row).collect())
 }
 
-fn sample_differences(source: &str, tables: &[PathBuf; 2]) -> Result<Vec<String>, Error> {
-    let [a, b] = [samples_of(&tables[0])?, samples_of(&tables[1])?];
+/// What differs between the samples of two lists of tables; samples in others are the same.
+fn sample_differences(source: &str, tables: &[Vec<PathBuf>; 2]) -> Result<Vec<String>, Error> {
+    let of_all = |paths: &[PathBuf]| {
+        let mut all = BTreeMap::new();
+        for path in paths {
+            all.extend(samples_of(path)?);
+        }
+        Ok::<_, Error>(all)
+    };
+    let [a, b] = [of_all(&tables[0])?, of_all(&tables[1])?];
     let changed = a.iter().filter(|(sample, was)| b.get(*sample).is_some_and(|is| is != *was));
     let gone = a.keys().filter(|sample| !b.contains_key(*sample));
     let new = b.keys().filter(|sample| !a.contains_key(*sample));

@@ -1,28 +1,27 @@
 //! `Watched`: the samples of a source from one look to the next, and what follows from their changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use voxflow_contract::{ContentHash, SplitPolicy};
+use voxflow_contract::{Change, ContentHash, SplitPolicy};
 
 use crate::changes::{ControlPlane, Policy, Revision, Sample};
-use crate::engine::{Entries, SampleFate};
+use crate::engine::{Edit, EditKind, Entries, PartNumber, Revised, SampleFate, Samples, Scan};
 
-/// The samples of one source, before the control plane.
+/// The samples of one source, and the control plane behind them.
 pub(crate) struct Watched {
     plane: ControlPlane,
     policy: SplitPolicy,
     stages: u32,
-    known: BTreeMap<String, Known>,
+    samples: Samples,
+    /// By slot the part of the split, of a sample that arrived.
+    parts: Vec<Option<PartNumber>>,
     categories: BTreeMap<String, u32>,
-}
-
-/// A sample as it was when it was last looked at.
-struct Known {
-    category: String,
-    stamp: String,
-    sample: Sample,
-    /// Whether its content is known, and its rows are in the store.
-    is_settled: bool,
+    /// What was done since the last time that samples were settled.
+    edits: Vec<Edit>,
+    /// What of that changed the part of a sample: where it was, and where it is.
+    moved: BTreeMap<u32, (Option<PartNumber>, Option<PartNumber>)>,
+    duplicates: i64,
+    leaks: i64,
 }
 
 /// What is another than at the last look.
@@ -49,7 +48,28 @@ pub(crate) struct Consequences {
     pub(crate) leaks: u64,
 }
 
+impl Consequences {
+    /// Those of two sources.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            moved: self.moved + other.moved,
+            duplicates: self.duplicates + other.duplicates,
+            leaks: self.leaks + other.leaks,
+        }
+    }
+}
+
 impl Edits {
+    /// Those of two sources.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            new: self.new + other.new,
+            changed: self.changed + other.changed,
+            removed: self.removed + other.removed,
+            to_make: self.to_make + other.to_make,
+        }
+    }
+
     /// Whether all is as it was.
     pub(crate) fn is_empty(&self) -> bool {
         self.new + self.changed + self.removed + self.to_make == 0
@@ -57,121 +77,197 @@ impl Edits {
 }
 
 impl Watched {
-    /// Nothing yet, of a source with so many kept stages.
-    pub(crate) fn new(policy: SplitPolicy, stages: usize) -> Self {
+    /// The samples of a first scan, of a source with so many kept stages. What became of them is not
+    /// known yet: [`Watched::settle_all`] takes it in.
+    pub(crate) fn new(policy: SplitPolicy, stages: usize, entries: Entries) -> Self {
         let stages = stages as u32;
         Self {
-            plane: ControlPlane::with_snapshot(Policy { ratios: policy.ratios }, stages),
+            plane: ControlPlane::new(Policy { ratios: policy.ratios }, stages),
             policy,
             stages,
-            known: BTreeMap::new(),
+            parts: vec![None; entries.len()],
+            samples: Samples::new(entries),
             categories: BTreeMap::new(),
+            edits: Vec::new(),
+            moved: BTreeMap::new(),
+            duplicates: 0,
+            leaks: 0,
         }
     }
 
-    /// Takes in what a scan found.
-    pub(crate) fn look(&mut self, entries: &Entries) -> Edits {
+    /// The samples there are.
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// What there is, and what is another than before it was last settled.
+    pub(crate) fn revised<'a>(&'a self, moved: &'a [Moved]) -> Revised<'a> {
+        Revised { samples: &self.samples, edits: &self.edits, moved, parts: &self.parts }
+    }
+
+    /// What of the last changes put samples in other parts.
+    pub(crate) fn moved(&self) -> Vec<Moved> {
+        let is_real =
+            |(_, (was, is)): &(&u32, &(Option<PartNumber>, Option<PartNumber>))| was != is;
+        let moved = self.moved.iter().filter(is_real);
+        moved.map(|(slot, (was, is))| (*slot, *was, *is)).collect()
+    }
+
+    /// Takes in changes; those that change nothing are passed over.
+    pub(crate) fn look(&mut self, changes: Vec<Change>) -> Edits {
+        let changes = self.samples.real(changes);
         let mut edits = Edits::default();
-        let gone = self.known.keys().filter(|sample| entries.position(sample).is_none());
-        for sample in gone.cloned().collect::<Vec<_>>() {
-            self.forget(&sample);
-            edits.removed += 1;
-        }
-        for position in 0..entries.len() {
-            let (id, category) = (entries.sample(position), entries.category(position));
-            let stamp = entries.stamp(position);
-            match self.known.get(id) {
-                Some(known) if known.stamp == stamp && known.category == category => continue,
-                Some(_) => {
-                    self.forget(id);
-                    edits.changed += 1;
-                }
-                None => edits.new += 1,
+        self.moved.clear();
+        for change in &changes {
+            if let Ok(slot) = self.samples.find(change.sample.as_str()) {
+                self.forget(slot);
             }
-            // Its content is not known before it is opened; the stamp stands for it until then.
-            let stamp_hash = ContentHash::of(stamp.as_bytes());
-            let key = number(&ContentHash::of(&[id.as_bytes(), b"\0", stamp.as_bytes()].concat()));
-            let sample = self.sample(id, category, &stamp_hash, key, false);
-            self.plane.insert(&sample);
-            let (category, stamp) = (category.to_owned(), stamp.to_owned());
-            let known = Known { category, stamp, sample, is_settled: false };
-            self.known.insert(id.to_owned(), known);
+        }
+        self.edits = self.samples.edit(&changes);
+        self.parts.resize(self.samples.entries().len(), None);
+        for edit in self.edits.clone() {
+            match edit.kind {
+                EditKind::New => edits.new += 1,
+                EditKind::Changed => edits.changed += 1,
+                EditKind::Removed => edits.removed += 1,
+            }
+            if edit.kind != EditKind::Removed {
+                // Its content is not known before it is opened; the stamp stands for it until then.
+                let sample = self.provisional(edit.slot);
+                self.plane.insert(&sample);
+            }
         }
         let revision = self.plane.advance();
         edits.to_make = revision.todo.iter().filter(|(_, change)| *change > 0).count() as u64;
+        self.take_in(&revision);
         edits
     }
 
-    /// Takes in what became of the samples that were looked at.
-    pub(crate) fn settle(
-        &mut self,
-        entries: &Entries,
-        fates: &[Option<SampleFate>],
-    ) -> Consequences {
-        let mut fresh = std::collections::BTreeSet::new();
-        for (position, fate) in fates.iter().enumerate() {
-            let id = entries.sample(position);
-            let Some(known) = self.known.get(id).filter(|known| !known.is_settled) else {
-                continue;
-            };
-            // What could not be opened is still to do.
-            let Some(fate) = fate else { continue };
-            let (before, category) = (known.sample, known.category.clone());
-            self.plane.remove(&before);
-            let key = u128::from_be_bytes(fate.key);
-            let sample = self.sample(id, &category, &fate.content, key, fate.has_arrived);
-            self.plane.insert(&sample);
-            (0..self.stages).for_each(|stage| self.plane.mark_done(stage, key));
-            fresh.insert(sample.id);
-            if let Some(known) = self.known.get_mut(id) {
-                (known.sample, known.is_settled) = (sample, true);
+    /// The samples that have to be opened: what is known of them is not enough.
+    pub(crate) fn to_open(&self) -> (Scan, Vec<u32>) {
+        self.samples.scan_of(self.samples.unknown())
+    }
+
+    /// Takes in what became of all samples of the first scan, by position.
+    pub(crate) fn settle_all(&mut self, fates: &[Option<SampleFate>]) -> Consequences {
+        let slots: Vec<u32> = (0..fates.len() as u32).collect();
+        for &slot in &slots {
+            let sample = self.provisional(slot);
+            if fates[slot as usize].is_none() {
+                self.plane.insert(&sample);
             }
         }
-        let revision = self.plane.advance();
-        let snapshot = self.plane.snapshot();
-        Consequences {
-            moved: moved(&revision, &fresh),
-            duplicates: snapshot.map_or(0, |all| all.duplicates.len() as u64),
-            leaks: snapshot.map_or(0, |all| all.leaks.len() as u64),
-        }
+        self.settle_in(&slots, fates, false)
     }
 
-    fn forget(&mut self, id: &str) {
-        let Some(known) = self.known.remove(id) else { return };
-        self.plane.remove(&known.sample);
-        if known.is_settled {
-            (0..self.stages).for_each(|stage| self.plane.unmark_done(stage, known.sample.key));
-        }
+    /// Takes in what became of the samples in some slots.
+    pub(crate) fn settle(&mut self, slots: &[u32], fates: &[Option<SampleFate>]) -> Consequences {
+        self.settle_in(slots, fates, true)
     }
 
-    fn sample(
+    fn settle_in(
         &mut self,
-        id: &str,
-        category: &str,
-        content: &ContentHash,
-        key: u128,
-        arrived: bool,
-    ) -> Sample {
-        let next = self.categories.len() as u32;
-        let category = *self.categories.entry(category.to_owned()).or_insert(next);
+        slots: &[u32],
+        fates: &[Option<SampleFate>],
+        were_provisional: bool,
+    ) -> Consequences {
+        let mut fresh = BTreeSet::new();
+        for (&slot, fate) in slots.iter().zip(fates) {
+            // What could not be opened is still to do.
+            if were_provisional && fate.is_some() {
+                let before = self.provisional(slot);
+                self.plane.remove(&before);
+                if self.edits.iter().all(|edit| edit.slot != slot) {
+                    self.edits.push(Edit { slot, kind: EditKind::Changed });
+                }
+            }
+            self.samples.settle(slot, *fate);
+            let Some(sample) = self.settled(slot) else { continue };
+            self.plane.insert(&sample);
+            (0..self.stages).for_each(|stage| self.plane.mark_done(stage, sample.key));
+            fresh.insert(slot);
+        }
+        let revision = self.plane.advance();
+        self.take_in(&revision);
+        let moved = self.moved.iter().filter(|(slot, (was, is))| {
+            was.is_some() && is.is_some() && was != is && !fresh.contains(slot)
+        });
+        let moved = moved.count() as u64;
+        let (duplicates, leaks) = (self.duplicates.max(0) as u64, self.leaks.max(0) as u64);
+        Consequences { moved, duplicates, leaks }
+    }
+
+    fn take_in(&mut self, revision: &Revision) {
+        // What a sample is in no more comes before what it is in now.
+        for wanted in [-1, 1] {
+            for (id, split, _) in revision.split.iter().filter(|(.., sign)| *sign == wanted) {
+                let slot = *id as u32;
+                let part = (wanted > 0).then_some(*split as PartNumber);
+                let place = &mut self.parts[slot as usize];
+                self.moved.entry(slot).or_insert((*place, None)).1 = part;
+                *place = part;
+            }
+        }
+        let sum = |signs: &mut dyn Iterator<Item = i8>| signs.map(i64::from).sum::<i64>();
+        self.duplicates += sum(&mut revision.duplicates.iter().map(|(_, sign)| *sign));
+        self.leaks += sum(&mut revision.leaks.iter().map(|(_, sign)| *sign));
+    }
+
+    /// Takes the sample in a slot out of the control plane.
+    fn forget(&mut self, slot: u32) {
+        match self.settled(slot) {
+            Some(sample) => {
+                self.plane.remove(&sample);
+                (0..self.stages).for_each(|stage| self.plane.unmark_done(stage, sample.key));
+            }
+            None => {
+                let sample = self.provisional(slot);
+                self.plane.remove(&sample);
+            }
+        }
+    }
+
+    /// A sample whose content is not known: its stamp stands for it.
+    fn provisional(&mut self, slot: u32) -> Sample {
+        let (entries, at) = (self.samples.entries(), slot as usize);
+        let (id, stamp) = (entries.sample(at), entries.stamp(at));
+        let content = ContentHash::of(stamp.as_bytes());
+        let key = number(&ContentHash::of(&[id.as_bytes(), b"\0", stamp.as_bytes()].concat()));
+        self.sample(slot, &content, key, false)
+    }
+
+    /// A sample whose content is known.
+    fn settled(&mut self, slot: u32) -> Option<Sample> {
+        let (content, key) = self.samples.keys()[slot as usize]?;
+        let has_arrived = self.samples.has_arrived(slot);
+        Some(self.sample(slot, &content, u128::from_be_bytes(key.0), has_arrived))
+    }
+
+    fn sample(&mut self, slot: u32, content: &ContentHash, key: u128, arrived: bool) -> Sample {
+        let (entries, at) = (self.samples.entries(), slot as usize);
+        let (id, category) = (entries.sample(at), entries.category(at));
+        let category = match self.categories.get(category) {
+            Some(number) => *number,
+            None => {
+                let number = self.categories.len() as u32;
+                self.categories.insert(category.to_owned(), number);
+                number
+            }
+        };
         let id_hash = number(&ContentHash::of(id.as_bytes()));
         let (unit, rank) = if self.policy.is_by_sample {
             (id_hash, self.policy.rank(id.as_bytes()))
         } else {
             (number(content), self.policy.rank(content.as_bytes()))
         };
-        let content = number(content);
-        Sample { id: id_hash, category, content, unit, rank: number(&rank), key, arrived }
+        // The order is that of the hash; the last bits say which sample it is.
+        let id = id_hash & !u128::from(u32::MAX) | u128::from(slot);
+        Sample { id, category, content: number(content), unit, rank: number(&rank), key, arrived }
     }
 }
 
-/// Samples that left one part of the split for another, without those that were settled just now.
-fn moved(revision: &Revision, fresh: &std::collections::BTreeSet<u128>) -> u64 {
-    let came = revision.split.iter().filter(|(_, _, change)| *change > 0);
-    let left: std::collections::BTreeSet<u128> =
-        revision.split.iter().filter(|(_, _, change)| *change < 0).map(|(id, ..)| *id).collect();
-    came.filter(|(id, ..)| left.contains(id) && !fresh.contains(id)).count() as u64
-}
+/// A slot whose sample is in another part: where it was, and where it is.
+pub(crate) type Moved = (u32, Option<PartNumber>, Option<PartNumber>);
 
 /// The first half of a hash, ordered as the hash is.
 fn number(hash: &ContentHash) -> u128 {
@@ -209,9 +305,10 @@ mod tests {
     #[test]
     fn the_split_of_any_edits_is_the_plain_one() {
         let policy = SplitPolicy { ratios: [0.7, 0.1, 0.2], seed: 5, is_by_sample: false };
-        let mut watched = Watched::new(policy, 2);
+        let mut watched = Watched::new(policy, 2, Entries::default());
         let mut random = Random::new(3, &["watched"]);
         let mut samples: BTreeMap<String, (String, u64)> = BTreeMap::new();
+        let mut parts: Vec<Option<PartNumber>> = Vec::new();
         for round in 0..40 {
             for _ in 0..1 + random.below(6) {
                 let id = format!("s{:03}", random.below(90));
@@ -230,23 +327,32 @@ mod tests {
                 bytes: 1,
                 stamp: content.to_string(),
             };
-            let entries = Entries::new(&list.iter().map(entry).collect::<Vec<_>>());
-            let fate = |(position, sample): (usize, &(String, String, u64))| {
-                let key = entries.key(position, &content(sample.2)).0;
-                Some(SampleFate { content: content(sample.2), key, has_arrived: true })
-            };
-            let fates: Vec<_> = list.iter().enumerate().map(fate).collect();
-            let edits = watched.look(&entries);
+            let entries = Entries::of(&list.iter().map(entry).collect::<Vec<_>>());
+            let changes = watched.samples.differences(&entries);
+            let edits = watched.look(changes);
             assert_eq!(edits.to_make, 2 * (edits.new + edits.changed), "round {round}");
-            let found = watched.settle(&entries, &fates);
+            let (scan, slots) = watched.to_open();
+            assert_eq!(scan.entries.len() as u64, edits.new + edits.changed);
+            let fate = |position: usize| {
+                let content = samples[scan.entries.sample(position)].1;
+                let key = scan.entries.key(position, &self::content(content)).0;
+                Some(SampleFate { content: self::content(content), key, has_arrived: true })
+            };
+            let fates: Vec<_> = (0..slots.len()).map(fate).collect();
+            let found = watched.settle(&slots, &fates);
             assert_eq!(found.leaks, 0);
-            assert!(watched.look(&entries).is_empty(), "all is settled");
-            let all = watched.plane.snapshot().expect("it was asked for");
+            assert_eq!(watched.samples.differences(&entries), []);
             for (sample, split) in list.iter().zip(plain(&list)) {
-                let id = number(&ContentHash::of(sample.0.as_bytes()));
-                let said = all.split.get(&id).map(|split| format!("{split:?}").to_lowercase());
-                assert_eq!(said, Some(split), "round {round}: {sample:?}");
+                let slot = watched.samples.find(&sample.0).expect("it is there");
+                let said = watched.parts[slot as usize];
+                let said = said.map(|part| ["train", "val", "test"][usize::from(part)]);
+                assert_eq!(said, Some(split.as_str()), "round {round}: {sample:?}");
             }
+            for (slot, was, is) in watched.moved() {
+                let before = parts.get(slot as usize).copied().flatten();
+                assert_eq!((was, is), (before, watched.parts[slot as usize]), "round {round}");
+            }
+            parts.clone_from(&watched.parts);
         }
     }
 }

@@ -122,7 +122,8 @@ pub(super) fn facts_of(plan: &FrozenPlan, stage: &FrozenStage) -> StageFacts {
 
 fn find_input(folder: &Path, lock: &RunLock, sample: &str) -> Result<Input, Error> {
     let mut all = Vec::new();
-    for (source, file) in &lock.inputs {
+    let files = lock.inputs.iter().flat_map(|(id, files)| files.iter().map(move |f| (id, f)));
+    for (source, file) in files {
         let path = folder.join(&file.path);
         let rows = read(&path, None)?;
         let bad = |e: BatchError| unreadable(&path, &e);

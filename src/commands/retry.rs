@@ -94,7 +94,7 @@ fn keys(
     wanted: &BTreeSet<&str>,
 ) -> Result<BTreeMap<String, RowKey>, Error> {
     let mut keys = BTreeMap::new();
-    for file in lock.inputs.values() {
+    for file in lock.inputs.values().flatten() {
         let path = folder.join(&file.path);
         let rows = read(&path, None)?;
         let bad = |e: BatchError| unreadable(&path, &e);

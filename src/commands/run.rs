@@ -74,6 +74,7 @@ pub(crate) fn perform(
         counters,
         task_progress: progress.of_tasks(),
         tells_fates: false,
+        held: None,
     };
     let result = run_graph(&graph, Arc::new(scans), &options);
     drop(progress);

@@ -6,20 +6,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use voxflow_contract::{SplitPolicy, Stage};
+use voxflow_contract::{Change, Refusal, Source, SplitPolicy, Stage};
 
 use super::run::{explain, graph_of, stop_on_signal};
 use crate::cli::{Format, GlobalArgs, WatchArgs};
 use crate::engine::{
-    Counters, Graph, Node, Options, Report, StageCount, Stop, install_panic_hook, kept_stages,
-    run as run_graph, scan_sources,
+    Counters, EngineFault, Graph, Held, Node, Options, Report, Resident, Scan, StageCount, Stop,
+    can_reside, install_panic_hook, kept_stages, run as run_graph, scan_sources,
 };
 use crate::error::Error;
-use crate::folder_events::FolderEvents;
-use crate::pipeline::{Plan, PlannedStage, Settings};
+use crate::folder_events::{FolderEvents, Told};
+use crate::pipeline::{Plan, Settings};
 use crate::run_lock::{Asked, RunLock};
-use crate::watched::{Consequences, Edits, Watched};
+use crate::watched::{Consequences, Edits, Moved, Watched};
 use crate::{exit_code, run_folder, terminal};
+
+/// Between two looks at everything lies so many times what one takes: looking is not all it does.
+const SCANS_APART: u32 = 20;
+/// Revisions after which what was learned of samples is made durable.
+const REVISIONS_A_SAVE: u32 = 64;
 
 /// Looks at the sources of a pipeline again and again, and makes what a change asks for. Tasks are left
 /// out. Gives the exit code.
@@ -37,60 +42,380 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let _lock = run_folder::lock(&runs.join(&run), &run)?;
     install_panic_hook(i32::from(exit_code::PEER));
     let stop = stop_on_signal()?;
-    let policy = graph.nodes.iter().find_map(|node| match &node.stage {
-        Stage::Keyed(keyed) => keyed.split_policy(),
-        _ => None,
-    });
-    // Without a split of its own kind all lie in one part, and nothing can leak.
-    let policy =
-        policy.unwrap_or(SplitPolicy { ratios: [1.0, 0.0, 0.0], seed: 0, is_by_sample: true });
-    let mut watched: BTreeMap<usize, Watched> = graph
-        .sources()
-        .into_iter()
-        .map(|root| (root, Watched::new(policy, kept_stages(&graph, root).len())))
-        .collect();
-    let events = FolderEvents::below(&roots(&plan));
-    let mut revision = 0;
-    while !stop.is_requested() {
-        let begun = Instant::now();
-        let scans = Arc::new(scan_sources(&graph).map_err(|fault| explain(fault, &run))?);
-        let looks = scans.iter().map(|(root, scan)| {
-            watched.get_mut(root).map(|known| known.look(&scan.entries)).unwrap_or_default()
-        });
-        let edits = sum(looks);
-        if revision == 0 || !edits.is_empty() {
-            let options = options(args, global, &graph, &run, &stop);
-            let made = run_graph(&graph, Arc::clone(&scans), &options);
-            let report = made.map_err(|fault| explain(fault, &run))?;
-            let mut all = Consequences::default();
-            for (root, known) in &mut watched {
-                let (Some(scan), Some(fates)) = (scans.get(root), report.fates.get(root)) else {
-                    continue;
-                };
-                let found = known.settle(&scan.entries, fates);
-                all.moved += found.moved;
-                all.duplicates += found.duplicates;
-                all.leaks += found.leaks;
-            }
-            let report = of_plan(&plan, &places, report);
-            run_folder::write_tables(&report.folder, &plan, &report)?;
-            RunLock::write(&plan, Asked::new(&args.set, None, &args.pipeline, global), &report)?;
-            revision += 1;
-            tell(args.format, revision, edits, all, &report, begun.elapsed())?;
-        }
-        if args.revisions.is_some_and(|wanted| revision >= wanted) {
+    let sources = sources(&graph);
+    let folders: Vec<PathBuf> = sources.values().flat_map(|source| source.depends_on()).collect();
+    let events = FolderEvents::below(&folders);
+    let mut watching = Watching::begin(args, global, (plan, graph, places), run, stop.clone())?;
+    let (mut last_scan, mut scan_took) = (Instant::now(), Duration::ZERO);
+    while !stop.is_requested() && args.revisions.is_none_or(|all| watching.revision < all) {
+        let every = Duration::from_millis(args.every_ms).max(SCANS_APART * scan_took);
+        let rest = every.saturating_sub(last_scan.elapsed());
+        let told = events.wait(rest, &|| stop.is_requested());
+        if stop.is_requested() {
             break;
         }
-        events.wait(Duration::from_millis(args.every_ms), &|| stop.is_requested());
+        let begun = Instant::now();
+        let relisted = match told {
+            Told::Paths(paths) => watching.relist(&sources, &paths)?,
+            Told::Nothing | Told::Anything => None,
+        };
+        let changes = match relisted {
+            Some(changes) => changes,
+            None => {
+                let changes = watching.rescan()?;
+                (last_scan, scan_took) = (Instant::now(), begun.elapsed());
+                changes
+            }
+        };
+        watching.revise(changes, begun)?;
     }
+    watching.save()?;
     Ok(exit_code::SUCCESS)
 }
 
-/// Folders that sources read.
-fn roots(plan: &Plan) -> Vec<PathBuf> {
-    let sources = plan.stages.iter().filter(|stage| stage.from.is_empty());
-    let root = |stage: &PlannedStage| stage.params.0.get("root")?.as_str().map(PathBuf::from);
-    sources.filter_map(root).collect()
+fn sources(graph: &Graph) -> BTreeMap<usize, Arc<dyn Source>> {
+    let source = |root: usize| match &graph.nodes[root].stage {
+        Stage::Source(source) => Some((root, Arc::clone(source))),
+        _ => None,
+    };
+    graph.sources().into_iter().filter_map(source).collect()
+}
+
+/// Changes of samples, by source.
+type Changes = BTreeMap<usize, Vec<Change>>;
+
+/// A pipeline whose data sets are kept up to date.
+struct Watching<'a> {
+    args: &'a WatchArgs,
+    global: &'a GlobalArgs,
+    plan: Plan,
+    graph: Graph,
+    /// For each stage of the graph its position in the plan.
+    places: Vec<usize>,
+    run: String,
+    stop: Stop,
+    revision: u32,
+    watched: BTreeMap<usize, Watched>,
+    /// The store and the tables, where these can be kept up to date sample by sample.
+    resident: Option<(Arc<Held>, Resident)>,
+    /// Why samples could not be opened.
+    unopened: Vec<Refusal>,
+}
+
+impl<'a> Watching<'a> {
+    /// Makes the first revision.
+    fn begin(
+        args: &'a WatchArgs,
+        global: &'a GlobalArgs,
+        (plan, graph, places): (Plan, Graph, Vec<usize>),
+        run: String,
+        stop: Stop,
+    ) -> Result<Self, Error> {
+        let begun = Instant::now();
+        let scans = Arc::new(scan_sources(&graph).map_err(|fault| explain(fault, &run))?);
+        let mut watching = Self {
+            args,
+            global,
+            plan,
+            graph,
+            places,
+            run,
+            stop,
+            revision: 1,
+            watched: BTreeMap::new(),
+            resident: None,
+            unopened: Vec::new(),
+        };
+        let mut report = watching.run(Arc::clone(&scans), None)?;
+        let (mut edits, mut found) = (Edits::default(), Consequences::default());
+        let scans = Arc::try_unwrap(scans).unwrap_or_else(|shared| shared.as_ref().clone());
+        let policy = watching.policy();
+        for (root, scan) in scans {
+            let fates = report.fates.remove(&root).unwrap_or_default();
+            edits.new += fates.len() as u64;
+            let stages = kept_stages(&watching.graph, root).len();
+            let mut known = Watched::new(policy, stages, scan.entries);
+            found = found.and(known.settle_all(&fates));
+            watching.watched.insert(root, known);
+        }
+        let report = watching.of_plan(report);
+        watching.record(&report)?;
+        watching.tell(edits, found, &report, begun.elapsed())?;
+        watching.reside(&report)?;
+        Ok(watching)
+    }
+
+    fn policy(&self) -> SplitPolicy {
+        let policy = self.graph.nodes.iter().find_map(|node| match &node.stage {
+            Stage::Keyed(keyed) => keyed.split_policy(),
+            _ => None,
+        });
+        // Without a split of its own kind all lie in one part, and nothing can leak.
+        policy.unwrap_or(SplitPolicy { ratios: [1.0, 0.0, 0.0], seed: 0, is_by_sample: true })
+    }
+
+    /// Keeps store and tables open, where that can be.
+    fn reside(&mut self, report: &Report) -> Result<(), Error> {
+        if !can_reside(&self.graph) {
+            return Ok(());
+        }
+        let fault = |fault| explain(fault, &self.run);
+        let held = Arc::new(Held::open(&self.global.home, &self.graph).map_err(fault)?);
+        let all = self.watched.iter().map(|(root, known)| (*root, known.revised(&[]))).collect();
+        let resident = Resident::new(&self.graph, Arc::clone(&held), report, &all);
+        self.resident = Some((held, resident.map_err(fault)?));
+        crate::allocator::give_back_free();
+        Ok(())
+    }
+
+    /// What a look at some paths shows; `None` where only a look at everything does.
+    fn relist(
+        &self,
+        sources: &BTreeMap<usize, Arc<dyn Source>>,
+        paths: &[PathBuf],
+    ) -> Result<Option<Changes>, Error> {
+        let mut all = Changes::new();
+        for (root, known) in &self.watched {
+            let Some(source) = sources.get(root) else { continue };
+            let below = source.depends_on();
+            let is_its = |path: &&PathBuf| below.iter().any(|folder| path.starts_with(folder));
+            let paths: Vec<PathBuf> = paths.iter().filter(is_its).cloned().collect();
+            if paths.is_empty() {
+                continue;
+            }
+            let id = &self.graph.nodes[*root].id;
+            let changes = source.relist(&paths, known.samples());
+            let changes = changes.map_err(|f| explain(EngineFault::setup(id, f), &self.run))?;
+            let Some(changes) = changes else { return Ok(None) };
+            all.insert(*root, changes);
+        }
+        Ok(Some(all))
+    }
+
+    /// What a look at everything shows.
+    fn rescan(&self) -> Result<Changes, Error> {
+        let scans = scan_sources(&self.graph).map_err(|fault| explain(fault, &self.run))?;
+        let differences = |(root, scan): (usize, Scan)| {
+            let known = self.watched.get(&root)?;
+            Some((root, known.samples().differences(&scan.entries)))
+        };
+        Ok(scans.into_iter().filter_map(differences).collect())
+    }
+
+    /// Makes the next revision, if these changes change anything.
+    fn revise(&mut self, mut changes: Changes, begun: Instant) -> Result<(), Error> {
+        let mut edits = Edits::default();
+        for (root, known) in &mut self.watched {
+            edits = edits.and(known.look(changes.remove(root).unwrap_or_default()));
+        }
+        if edits.is_empty() {
+            return Ok(());
+        }
+        self.revision += 1;
+        if self.watched.values().any(|known| known.samples().len() == 0) {
+            // As a scan would say it.
+            scan_sources(&self.graph).map_err(|fault| explain(fault, &self.run))?;
+        }
+        let (found, report) = match self.resident.take() {
+            Some((held, mut resident)) => {
+                let made = self.revise_resident(&held, &mut resident)?;
+                self.resident = Some((held, resident));
+                made
+            }
+            None => self.revise_whole()?,
+        };
+        self.tell(edits, found, &report, begun.elapsed())?;
+        run_folder::write_tables(&report.folder, &self.plan, &report)?;
+        if self.revision.is_multiple_of(REVISIONS_A_SAVE) {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the rows of what changed, and writes the files that have other rows than before.
+    fn revise_resident(
+        &mut self,
+        held: &Arc<Held>,
+        resident: &mut Resident,
+    ) -> Result<(Consequences, Report), Error> {
+        let (counters, found) = self.make_rows(held)?;
+        let run = self.run.clone();
+        let fault = |fault| explain(fault, &run);
+        let moved: BTreeMap<usize, Vec<Moved>> =
+            self.watched.iter().map(|(root, known)| (*root, known.moved())).collect();
+        let revised = self.watched.iter().map(|(root, known)| (*root, known.revised(&moved[root])));
+        let revised = revised.filter(|(_, revised)| revised.is_other()).collect();
+        let roots = resident.write(&revised).map_err(fault)?;
+        let samples = self.watched.iter().map(|(root, known)| (*root, known.samples())).collect();
+        let report = resident.report(&samples, self.unopened.clone(), &counters);
+        let report = self.of_plan(report);
+        let (plan, asked) = (&self.plan, self.asked());
+        let lock = std::thread::scope(|scope| {
+            let lock = scope.spawn(|| RunLock::write_beside(plan, asked, &report));
+            resident.prepare(&roots).map_err(fault)?;
+            let panicked = |_| Error::Run { message: "a thread panicked".to_owned() };
+            lock.join().map_err(panicked)?
+        })?;
+        resident.swap(&roots).map_err(fault)?;
+        lock.publish()?;
+        run_folder::sync(resident.parents().into_iter().chain([report.folder.clone()]))?;
+        Ok((found, report))
+    }
+
+    /// Makes the rows of samples whose content is not known; `None` where there are none.
+    fn make_rows(&mut self, held: &Arc<Held>) -> Result<(Arc<Counters>, Consequences), Error> {
+        let open = self.watched.iter().map(|(root, known)| (*root, known.to_open()));
+        let (mut scans, mut slots) = (BTreeMap::new(), BTreeMap::new());
+        for (root, (scan, of_scan)) in open {
+            scans.insert(root, scan);
+            slots.insert(root, of_scan);
+        }
+        let counters = Arc::new(Counters::new(self.graph.nodes.len()));
+        let mut report = Report::default();
+        if slots.values().any(|slots| !slots.is_empty()) {
+            let held = Some((Arc::clone(held), Arc::clone(&counters)));
+            report = self.run(Arc::new(scans), held)?;
+        }
+        let mut found = Consequences::default();
+        for (root, known) in &mut self.watched {
+            let fates = report.fates.remove(root).unwrap_or_default();
+            found = found.and(known.settle(&slots[root], &fates));
+        }
+        let is_unknown = |refusal: &Refusal| {
+            let slot = |known: &Watched| {
+                let samples = known.samples();
+                samples.find(&refusal.sample).is_ok_and(|slot| samples.unknown().contains(&slot))
+            };
+            self.watched.values().any(slot)
+        };
+        self.unopened = report.refusals.into_iter().filter(is_unknown).collect();
+        Ok((counters, found))
+    }
+
+    /// Runs the pipeline as a whole: what the store has is not made again.
+    fn revise_whole(&mut self) -> Result<(Consequences, Report), Error> {
+        let scans = Arc::new(scan_sources(&self.graph).map_err(|f| explain(f, &self.run))?);
+        let mut report = self.run(Arc::clone(&scans), None)?;
+        let mut found = Consequences::default();
+        for (root, known) in &mut self.watched {
+            let fates = report.fates.remove(root).unwrap_or_default();
+            let (_, slots) = known.to_open();
+            let fate = |slot: &u32| {
+                let position = scans[root].entries.position(known.samples().id(*slot));
+                position.and_then(|position| fates.get(position).copied().flatten())
+            };
+            let fates: Vec<_> = slots.iter().map(fate).collect();
+            found = found.and(known.settle(&slots, &fates));
+        }
+        let report = self.of_plan(report);
+        self.record(&report)?;
+        Ok((found, report))
+    }
+
+    /// Makes what was learned of samples durable; without it they are opened once more.
+    fn save(&self) -> Result<(), Error> {
+        let Some((held, _)) = &self.resident else { return Ok(()) };
+        for (root, known) in &self.watched {
+            let samples = known.samples();
+            let saved = held.save(*root, samples.entries(), samples.order());
+            saved.map_err(|fault| Error::Disk { fault })?;
+        }
+        Ok(())
+    }
+
+    fn asked(&self) -> Asked {
+        Asked::new(&self.args.set, None, &self.args.pipeline, self.global)
+    }
+
+    fn record(&self, report: &Report) -> Result<(), Error> {
+        run_folder::write_tables(&report.folder, &self.plan, report)?;
+        RunLock::write(&self.plan, self.asked(), report)
+    }
+
+    /// The report with a count for every stage of the plan, tasks too.
+    fn of_plan(&self, report: Report) -> Report {
+        let mut stages = vec![StageCount::default(); self.plan.stages.len()];
+        for (place, count) in self.places.iter().zip(&report.stages) {
+            stages[*place] = *count;
+        }
+        Report { stages, ..report }
+    }
+
+    /// Runs the graph; with a store that is held it only makes rows.
+    fn run(
+        &self,
+        scans: Arc<BTreeMap<usize, Scan>>,
+        held: Option<(Arc<Held>, Arc<Counters>)>,
+    ) -> Result<Report, Error> {
+        let (held, counters) = held.unzip();
+        let options = Options {
+            workers: super::run::workers(self.args.workers),
+            memory_bytes: self.args.memory,
+            commit_every: Duration::from_secs(5),
+            sample_limit: None,
+            home: self.global.home.clone(),
+            run: self.run.clone(),
+            resume: false,
+            cluster: None,
+            stop: self.stop.clone(),
+            counters: counters.unwrap_or_else(|| Arc::new(Counters::new(self.graph.nodes.len()))),
+            task_progress: Arc::new(|_, _, _| {}),
+            tells_fates: true,
+            held,
+        };
+        run_graph(&self.graph, scans, &options).map_err(|fault| explain(fault, &self.run))
+    }
+
+    /// Rows that were made at the stage that made most.
+    fn made(&self, report: &Report) -> u64 {
+        let streams = |place: &&usize| {
+            matches!(self.plan.stages[**place].stage, Stage::Source(_) | Stage::Operator(_))
+        };
+        let counts = self.places.iter().filter(streams).map(|place| report.stages[*place]);
+        counts.map(|count| count.rows_out.saturating_sub(count.reused)).max().unwrap_or_default()
+    }
+
+    fn tell(
+        &self,
+        edits: Edits,
+        found: Consequences,
+        report: &Report,
+        elapsed: Duration,
+    ) -> Result<(), Error> {
+        let rows: u64 = report.committed.values().flat_map(|all| all.splits.values()).sum();
+        let made = self.made(report).min(rows);
+        let (revision, refused, seconds) =
+            (self.revision, report.refusals.len(), elapsed.as_secs_f64());
+        let Edits { new, changed, removed, .. } = edits;
+        let Consequences { moved, duplicates, leaks } = found;
+        if self.args.format == Format::Json {
+            let line = json!({
+                "revision": revision,
+                "new": new,
+                "changed": changed,
+                "removed": removed,
+                "rows": rows,
+                "made": made,
+                "reused": rows - made,
+                "refused": refused,
+                "moved": moved,
+                "duplicates": duplicates,
+                "leaks": leaks,
+                "stages": report.stages.iter().map(|c| json!({
+                    "rows_out": c.rows_out, "reused": c.reused, "refused": c.refused,
+                })).collect::<Vec<_>>(),
+                "run": report.folder,
+                "elapsed_s": seconds,
+            });
+            return terminal::print(&format!("{line}\n"));
+        }
+        let reused = rows - made;
+        terminal::print(&format!(
+            "revision {revision}: {new} new, {changed} changed, {removed} removed; {rows} rows, {made} made, \
+             {reused} reused, {refused} refused; {moved} moved in the split, {duplicates} duplicates, \
+             {leaks} leaks; {seconds:.3} s\n"
+        ))
+    }
 }
 
 /// The graph without its tasks, and for each of its stages the position in the plan.
@@ -103,85 +428,4 @@ fn without_tasks(graph: &Graph) -> (Graph, Vec<usize>) {
         ..graph.nodes[i].clone()
     };
     (Graph { nodes: places.iter().map(node).collect() }, places)
-}
-
-/// The report with a count for every stage of the plan, tasks too.
-fn of_plan(plan: &Plan, places: &[usize], report: Report) -> Report {
-    let mut stages = vec![StageCount::default(); plan.stages.len()];
-    for (place, count) in places.iter().zip(&report.stages) {
-        stages[*place] = *count;
-    }
-    Report { stages, ..report }
-}
-
-fn options(
-    args: &WatchArgs,
-    global: &GlobalArgs,
-    graph: &Graph,
-    run: &str,
-    stop: &Stop,
-) -> Options {
-    Options {
-        workers: super::run::workers(args.workers),
-        memory_bytes: args.memory,
-        commit_every: Duration::from_secs(5),
-        sample_limit: None,
-        home: global.home.clone(),
-        run: run.to_owned(),
-        resume: false,
-        cluster: None,
-        stop: stop.clone(),
-        counters: Arc::new(Counters::new(graph.nodes.len())),
-        task_progress: Arc::new(|_, _, _| {}),
-        tells_fates: true,
-    }
-}
-
-fn sum(all: impl Iterator<Item = Edits>) -> Edits {
-    all.fold(Edits::default(), |sum, edits| Edits {
-        new: sum.new + edits.new,
-        changed: sum.changed + edits.changed,
-        removed: sum.removed + edits.removed,
-        to_make: sum.to_make + edits.to_make,
-    })
-}
-
-fn tell(
-    format: Format,
-    revision: u32,
-    edits: Edits,
-    found: Consequences,
-    report: &Report,
-    elapsed: Duration,
-) -> Result<(), Error> {
-    let rows: u64 = report.committed.values().flat_map(|all| all.splits.values()).sum();
-    let processed = report.stages.iter().map(|count| count.rows_out - count.reused);
-    let made = processed.max().unwrap_or_default().min(rows);
-    let refused = report.refusals.len();
-    let seconds = elapsed.as_secs_f64();
-    if format == Format::Json {
-        let line = json!({
-            "revision": revision,
-            "new": edits.new,
-            "changed": edits.changed,
-            "removed": edits.removed,
-            "rows": rows,
-            "refused": refused,
-            "moved": found.moved,
-            "duplicates": found.duplicates,
-            "leaks": found.leaks,
-            "stages": report.stages.iter().map(|c| json!({
-                "rows_out": c.rows_out, "reused": c.reused, "refused": c.refused,
-            })).collect::<Vec<_>>(),
-            "run": report.folder,
-            "elapsed_s": seconds,
-        });
-        return terminal::print(&format!("{line}\n"));
-    }
-    let Edits { new, changed, removed, .. } = edits;
-    let Consequences { moved, duplicates, leaks } = found;
-    terminal::print(&format!(
-        "revision {revision}: {new} new, {changed} changed, {removed} removed; {rows} rows, {made} made, \
-         {refused} refused; {moved} moved in the split, {duplicates} duplicates, {leaks} leaks; {seconds:.2} s\n"
-    ))
 }

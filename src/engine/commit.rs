@@ -13,14 +13,15 @@ use voxflow_contract::{
 use super::counters::{StageCount, nanos};
 use super::dataset::{Rows, write_dataset};
 use super::fault::EngineFault;
+use super::graph::Graph;
 use super::guard::guarded;
 use super::inputs::record_inputs;
 use super::leakage::duplicates;
 use super::made::Made;
 use super::run::{Report, SampleFate};
 use super::shared::Shared;
-use super::work_list::{State, Stores, content_of};
-use crate::store::{KeptFiles, Place, RowKey, RowReader};
+use super::work_list::{Keys, State, Stores, content_of};
+use crate::store::{KeptFiles, Place, RowKey, RowReader, StageStore};
 
 /// Rows that are read at once when a keyed stage needs a column of them.
 const COLUMN_CHUNK: usize = 64;
@@ -45,7 +46,13 @@ pub(crate) fn commit(
         refusals: made.unopened.clone(),
         ..Report::default()
     };
-    let mut settled = settle(shared, files, folder, made, &mut report)?;
+    let mut settled = settle(shared, made, &mut report)?;
+    for (&root, of_root) in &settled {
+        let (id, entries) = (&graph.nodes[root].id, &shared.scans[&root].entries);
+        let recorded = record_inputs(entries, id, &of_root.keys, files, folder);
+        let recorded = recorded.map_err(|fault| EngineFault::machine(id, fault))?;
+        report.inputs.insert(id.clone(), recorded);
+    }
     if tells_fates {
         let fates = settled.iter().map(|(&root, of_root)| (root, of_root.fates()));
         report.fates.extend(fates);
@@ -88,11 +95,25 @@ pub(crate) fn commit(
     Ok(report)
 }
 
-/// Sees what became of every sample, and records the samples of every source.
+/// Says what became of every sample, and makes no data sets.
+///
+/// # Errors
+/// When a row is missing, or the machine fails.
+pub(crate) fn settle_rows(shared: &Shared, made: &Made) -> Result<Report, EngineFault> {
+    refresh_stores(shared)?;
+    let mut report = Report {
+        stages: vec![StageCount::default(); shared.graph.nodes.len()],
+        refusals: made.unopened.clone(),
+        ..Report::default()
+    };
+    let settled = settle(shared, made, &mut report)?;
+    report.fates = settled.iter().map(|(&root, of_root)| (root, of_root.fates())).collect();
+    Ok(report)
+}
+
+/// Sees what became of every sample.
 fn settle(
     shared: &Shared,
-    files: &KeptFiles,
-    folder: &Path,
     made: &Made,
     report: &mut Report,
 ) -> Result<BTreeMap<usize, Settled>, EngineFault> {
@@ -102,11 +123,6 @@ fn settle(
         let stores = shared.stores_of(root);
         let of_root = Settled::new(shared, root, &stores, &unopened)?;
         of_root.count(shared, root, &stores, made, report);
-        let id = &shared.graph.nodes[root].id;
-        let contents = of_root.keys.iter().map(|key| key.map(|(content, _)| content));
-        let recorded = record_inputs(&shared.scans[&root], id, contents, files, folder);
-        let recorded = recorded.map_err(|fault| EngineFault::machine(id, fault))?;
-        report.inputs.insert(id.clone(), recorded);
         settled.insert(root, of_root);
     }
     Ok(settled)
@@ -114,13 +130,18 @@ fn settle(
 
 /// Takes in what this run and others made.
 fn refresh(shared: &Shared) -> Result<(), EngineFault> {
-    for (&stage, store) in &shared.stores {
-        let refreshed = store.write().unwrap_or_else(PoisonError::into_inner).refresh();
-        refreshed.map_err(|fault| EngineFault::machine(&shared.graph.nodes[stage].id, fault))?;
-    }
+    refresh_stores(shared)?;
     for (&root, facts) in &shared.facts {
         let refreshed = facts.lock().unwrap_or_else(PoisonError::into_inner).refresh();
         refreshed.map_err(|fault| EngineFault::machine(&shared.graph.nodes[root].id, fault))?;
+    }
+    Ok(())
+}
+
+fn refresh_stores(shared: &Shared) -> Result<(), EngineFault> {
+    for (&stage, store) in &shared.stores {
+        let refreshed = store.write().unwrap_or_else(PoisonError::into_inner).refresh();
+        refreshed.map_err(|fault| EngineFault::machine(&shared.graph.nodes[stage].id, fault))?;
     }
     Ok(())
 }
@@ -139,7 +160,7 @@ fn forget(shared: &Shared) {
 /// What became of every sample of a source.
 struct Settled {
     /// Content and key by position; `None` for samples that could not be opened.
-    keys: Vec<Option<(ContentHash, RowKey)>>,
+    keys: Keys,
     /// For each kept stage the place of the row of each sample, where it has one.
     places: Vec<Vec<Option<Place>>>,
 }
@@ -155,15 +176,20 @@ impl Settled {
         let facts = shared.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
         let mut places = vec![vec![None; entries.len()]; kept.stages.len()];
         let mut missing = Vec::new();
-        let keys = (0..entries.len()).map(|position| {
+        let mut known = shared.keys[&root].lock().unwrap_or_else(PoisonError::into_inner);
+        let known = std::mem::take(&mut *known);
+        let keys = known.into_iter().enumerate().map(|(position, known)| {
             if unopened.contains(entries.sample(position)) {
                 return None;
             }
-            let Some(content) = content_of(entries, position, &facts) else {
+            let learned = || {
+                let content = content_of(entries, position, &facts)?;
+                Some((content, entries.key(position, &content)))
+            };
+            let Some((content, key)) = known.or_else(learned) else {
                 missing.push(position);
                 return None;
             };
-            let key = entries.key(position, &content);
             let mut is_missing = false;
             for (number, places) in places.iter_mut().enumerate() {
                 match kept.state(number, &key, stores) {
@@ -212,41 +238,23 @@ impl Settled {
         report: &mut Report,
     ) {
         let graph = &shared.graph;
+        let keys = self.keys.iter().flatten();
+        let refused: Vec<Vec<(usize, &Refusal)>> = keys
+            .map(|(_, key)| {
+                refusals_of(key, stores.iter().map(|(stage, store)| (*stage, &**store)))
+            })
+            .filter(|refusals| !refusals.is_empty())
+            .collect();
         let unopened = self.keys.iter().filter(|key| key.is_none()).count() as u64;
-        let mut before = vec![0; graph.nodes.len()];
-        let mut at = vec![0; graph.nodes.len()];
-        at[root] = unopened;
-        for (_, key) in self.keys.iter().flatten() {
-            let refusals =
-                stores.iter().filter_map(|(&stage, store)| Some((stage, store.refusal(key)?)));
-            let refusals: Vec<(usize, &Refusal)> = refusals.collect();
-            if refusals.is_empty() {
-                continue;
-            }
-            for stage in stores.keys() {
-                let upstream = graph.upstream(*stage);
-                let refuses = |(by, _): &(usize, &Refusal)| by != stage && upstream.contains(by);
-                if refusals.iter().any(refuses) {
-                    before[*stage] += 1;
-                } else if refusals.iter().any(|(by, _)| by == stage) {
-                    at[*stage] += 1;
-                }
-            }
-            report.refusals.extend(refusals.into_iter().map(|(stage, refusal)| Refusal {
-                stage: graph.nodes[stage].id.clone(),
-                ..refusal.clone()
-            }));
-        }
+        let all = Tally { samples: self.keys.len() as u64, unopened, refused: &refused };
         for &stage in stores.keys() {
-            let lost = if stage == root { 0 } else { before[stage] + unopened };
-            let rows_in = self.keys.len() as u64 - lost;
-            let rows_out = rows_in - at[stage];
-            let live = made.stages[stage];
-            let reused = rows_out.saturating_sub(live.rows_out - live.reused);
-            let refused = at[stage];
-            report.stages[stage] =
-                StageCount { rows_in, rows_out, refused, reused, nanos: live.nanos };
+            report.stages[stage] = all.count(graph, (root, stage), made.stages[stage]);
         }
+        let named = |(stage, refusal): (usize, &Refusal)| Refusal {
+            stage: graph.nodes[stage].id.clone(),
+            ..refusal.clone()
+        };
+        report.refusals.extend(refused.into_iter().flatten().map(named));
     }
 
     /// The samples that have a row from every input of a sink.
@@ -260,6 +268,49 @@ impl Settled {
         };
         let positions = (0..self.keys.len() as u32).filter(is_there).collect();
         Arrived { settled: self, numbers, positions }
+    }
+}
+
+/// The stages that refused a sample, and why.
+pub(crate) fn refusals_of<'a>(
+    key: &RowKey,
+    stores: impl Iterator<Item = (usize, &'a StageStore)>,
+) -> Vec<(usize, &'a Refusal)> {
+    stores.filter_map(|(stage, store)| Some((stage, store.refusal(key)?))).collect()
+}
+
+/// What there is to say of the samples of a source, in numbers.
+pub(crate) struct Tally<'a> {
+    pub(crate) samples: u64,
+    /// Samples that could not be opened.
+    pub(crate) unopened: u64,
+    /// By sample that was refused, the stages that did.
+    pub(crate) refused: &'a [Vec<(usize, &'a Refusal)>],
+}
+
+impl Tally<'_> {
+    /// What a streaming stage of a source did, with what it did in this run.
+    pub(crate) fn count(
+        &self,
+        graph: &Graph,
+        (root, stage): (usize, usize),
+        live: StageCount,
+    ) -> StageCount {
+        let upstream = graph.upstream(stage);
+        let is_before = |by: usize| by != stage && upstream.contains(&by);
+        let (mut before, mut refused) = (0, if stage == root { self.unopened } else { 0 });
+        for refusals in self.refused {
+            if refusals.iter().any(|(by, _)| is_before(*by)) {
+                before += 1;
+            } else if refusals.iter().any(|(by, _)| *by == stage) {
+                refused += 1;
+            }
+        }
+        let lost = if stage == root { 0 } else { before + self.unopened };
+        let rows_in = self.samples - lost;
+        let rows_out = rows_in - refused;
+        let reused = rows_out.saturating_sub(live.rows_out - live.reused);
+        StageCount { rows_in, rows_out, refused, reused, nanos: live.nanos }
     }
 }
 

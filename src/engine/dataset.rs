@@ -74,6 +74,34 @@ pub(crate) fn write_dataset(
     })
 }
 
+/// Writes the only file of a data set of these rows to `target`, or links the one that is the same.
+///
+/// # Errors
+/// When the machine fails.
+pub(crate) fn write_file(
+    sink: &dyn Sink,
+    rows: &Rows<'_>,
+    sink_fingerprint: &str,
+    files: &KeptFiles,
+    target: &Path,
+) -> Result<OutputFile, MachineFault> {
+    let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
+    let (Some(path), Some(partial)) = (name, target.parent()) else {
+        return Err(MachineFault::new(format!("no place for a file: {}", target.display())));
+    };
+    let all = (0..rows.row_keys.len() as u32).collect();
+    let planned = [PlannedFile { path, split: String::new(), rows: all }];
+    let fingerprint = fingerprint(&planned[0], rows, sink_fingerprint).map_err(|e| internal(&e))?;
+    if let Some(kept) = files.link(&fingerprint, target)? {
+        return Ok(kept.output(&planned[0].path));
+    }
+    let mut writing = Writing { sink, rows, partial, planned: &planned, open: BTreeMap::new() };
+    let written = writing.write(&[0])?.pop();
+    let (_, output) = written.ok_or_else(|| MachineFault::new("a file has no rows"))?;
+    files.keep(&fingerprint, target, &output)?;
+    Ok(output)
+}
+
 /// Changes with everything the bytes of a file depend on.
 fn fingerprint(
     file: &PlannedFile,

@@ -1,73 +1,40 @@
-//! Entries: the samples of a scan in few bytes each, since there may be millions.
+//! Entries: the samples of a scan, and what their rows are kept under.
 
-use voxflow_contract::{Batch, BatchError, ContentHash, Entry, SampleId};
+use std::ops::{Deref, DerefMut};
+
+use voxflow_contract::{Batch, BatchError, ContentHash, Listing};
 
 use crate::store::RowKey;
 
-/// Samples in the order of their ids. Their text lies in one string; a class or stamp that is that
-/// of the sample before, and an id that its path begins with, lie there once.
+/// Samples in the order of their ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Entries {
-    text: String,
-    rows: Vec<Row>,
+pub struct Entries(Listing);
+
+impl From<Listing> for Entries {
+    fn from(listing: Listing) -> Self {
+        Self(listing)
+    }
 }
 
-/// Where the parts of one sample lie in the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Row {
-    sample: Span,
-    category: Span,
-    path: Option<Span>,
-    stamp: Span,
-    bytes: u64,
+impl Deref for Entries {
+    type Target = Listing;
+
+    fn deref(&self) -> &Listing {
+        &self.0
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(Rust, packed(4))]
-struct Span {
-    start: u64,
-    len: u32,
+impl DerefMut for Entries {
+    fn deref_mut(&mut self) -> &mut Listing {
+        &mut self.0
+    }
 }
 
 impl Entries {
-    /// Packs samples that a source listed.
-    pub(crate) fn new(entries: &[Entry]) -> Self {
-        let mut packed = Self { text: String::new(), rows: Vec::with_capacity(entries.len()) };
-        for entry in entries {
-            packed.push(entry);
-        }
-        packed.text.shrink_to_fit();
-        packed
-    }
-
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there is no sample.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// The samples at these positions, as the source listed them.
-    pub(crate) fn unpack(&self, positions: &[u32]) -> Vec<Entry> {
-        positions.iter().map(|&i| self.entry(&self.rows[i as usize])).collect()
-    }
-
-    /// Id of the sample at a position.
-    pub fn sample(&self, position: usize) -> &str {
-        self.of(self.rows[position].sample)
-    }
-
-    /// Class of the sample at a position.
-    pub fn category(&self, position: usize) -> &str {
-        self.of(self.rows[position].category)
-    }
-
-    /// What changes when the sample at a position changes.
-    pub fn stamp(&self, position: usize) -> &str {
-        self.of(self.rows[position].stamp)
+    /// Packs samples that were listed one by one.
+    #[cfg(test)]
+    pub(crate) fn of(entries: &[voxflow_contract::Entry]) -> Self {
+        Self(Listing::of(entries))
     }
 
     /// What the rows of the sample at a position are kept under when its content is this.
@@ -103,29 +70,14 @@ impl Entries {
         Ok(contents.iter().map(|(position, content)| self.key(*position, content)).collect())
     }
 
-    /// File of the sample at a position, where it has one.
-    pub(crate) fn path(&self, position: usize) -> Option<&str> {
-        self.rows[position].path.map(|path| self.of(path))
-    }
-
-    /// Size of the sample at a position.
-    pub fn bytes(&self, position: usize) -> u64 {
-        self.rows[position].bytes
-    }
-
-    /// Position of a sample.
-    pub fn position(&self, sample: &str) -> Option<usize> {
-        self.rows.binary_search_by(|row| self.of(row.sample).cmp(sample)).ok()
-    }
-
     /// Positions of samples, found fast where they follow each other as they do here.
-    pub(crate) fn positions<'a>(
+    fn positions<'a>(
         &'a self,
         samples: impl Iterator<Item = &'a str>,
     ) -> impl Iterator<Item = Option<usize>> {
         let mut next = 0;
         samples.map(move |sample| {
-            let is_next = self.rows.get(next).is_some_and(|row| self.of(row.sample) == sample);
+            let is_next = next < self.len() && self.sample(next) == sample;
             let found = if is_next { Some(next) } else { self.position(sample) };
             next = found.map_or(next, |position| position + 1);
             found
@@ -134,74 +86,6 @@ impl Entries {
 
     /// The file of a sample, where it has one.
     pub(crate) fn path_of(&self, sample: &str) -> Option<&str> {
-        self.position(sample).and_then(|i| self.rows[i].path).map(|path| self.of(path))
-    }
-
-    fn push(&mut self, entry: &Entry) {
-        let sample = entry.sample.as_str();
-        let path = entry.path.as_deref().map(|path| self.add(path));
-        let sample = match (path, &entry.path) {
-            (Some(span), Some(path)) if path.starts_with(sample) => {
-                Span { start: span.start, len: sample.len() as u32 }
-            }
-            _ => self.add(sample),
-        };
-        let before = self.rows.last().copied();
-        let category = self.add_unless(before.map(|row| row.category), &entry.category);
-        let stamp = self.add_unless(before.map(|row| row.stamp), &entry.stamp);
-        self.rows.push(Row { sample, category, path, stamp, bytes: entry.bytes });
-    }
-
-    fn add_unless(&mut self, before: Option<Span>, text: &str) -> Span {
-        before.filter(|span| self.of(*span) == text).unwrap_or_else(|| self.add(text))
-    }
-
-    fn add(&mut self, text: &str) -> Span {
-        let start = self.text.len() as u64;
-        self.text.push_str(text);
-        Span { start, len: text.len() as u32 }
-    }
-
-    fn of(&self, span: Span) -> &str {
-        let start = span.start as usize;
-        &self.text[start..start + span.len as usize]
-    }
-
-    fn entry(&self, row: &Row) -> Entry {
-        Entry {
-            sample: SampleId::new(self.of(row.sample)).expect("it was an id when it was packed"),
-            category: self.of(row.category).to_owned(),
-            path: row.path.map(|path| self.of(path).to_owned()),
-            bytes: row.bytes,
-            stamp: self.of(row.stamp).to_owned(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_packed_comes_back_and_what_repeats_lies_there_once() {
-        let entry = |sample: &str, category: &str, path: Option<&str>, stamp: &str| Entry {
-            sample: SampleId::new(sample).expect("an id"),
-            category: category.to_owned(),
-            path: path.map(str::to_owned),
-            bytes: stamp.len() as u64,
-            stamp: stamp.to_owned(),
-        };
-        let entries = [
-            entry("chair/a", "chair", Some("chair/a.off"), "1"),
-            entry("chair/b", "chair", Some("other/b.off"), "1"),
-            entry("table/a", "table", None, "2"),
-        ];
-        let packed = Entries::new(&entries);
-        assert_eq!(packed.unpack(&[0, 1, 2]), entries);
-        assert_eq!(packed.unpack(&[1]), entries[1..2]);
-        assert_eq!(packed.text, "chair/a.offchair1other/b.offchair/btable/atable2");
-        assert_eq!(packed.path_of("chair/b"), Some("other/b.off"));
-        assert_eq!(packed.path_of("table/a"), None);
-        assert_eq!(packed.path_of("none"), None);
+        self.position(sample).and_then(|position| self.path(position))
     }
 }

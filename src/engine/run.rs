@@ -21,6 +21,7 @@ use super::counters::{Counters, StageCount, nanos};
 use super::fault::EngineFault;
 use super::feed::{self, Slot};
 use super::graph::Graph;
+use super::held::Held;
 use super::leakage::Duplicates;
 use super::made::Made;
 use super::permits::Budget;
@@ -29,7 +30,7 @@ use super::prepare;
 use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
 use super::trainer::{Start, start};
-use super::work_list::{Kept, WorkList};
+use super::work_list::{Kept, WorkList, keys_of};
 use crate::store::{Cost, KeptFiles, StageFacts, StageWriter, Store, Turn};
 
 /// Parts that may be in flight for each thread, whatever their size.
@@ -67,6 +68,8 @@ pub struct Options {
     pub task_progress: TaskProgress,
     /// Whether the report has the fate of every sample.
     pub tells_fates: bool,
+    /// The store, if it stays open from run to run; no data sets are made then, and fates are told.
+    pub held: Option<Arc<Held>>,
 }
 
 /// What a task left behind.
@@ -103,8 +106,8 @@ pub struct Report {
     pub stages: Vec<StageCount>,
     /// Every refused sample.
     pub refusals: Vec<Refusal>,
-    /// The table of what each source gave, by stage id; its path is relative to the run's folder.
-    pub inputs: BTreeMap<String, OutputFile>,
+    /// The table of what each source gave, by stage id; paths are relative to the run's folder.
+    pub inputs: BTreeMap<String, Vec<OutputFile>>,
     /// What is the same in several samples, by what keyed stages look at.
     pub duplicates: Vec<Duplicates>,
     /// What became of each sample of a source, by its position, if that was asked for; `None` for one
@@ -131,7 +134,11 @@ pub fn run(
     let watch = options.cluster.as_ref().map(Watch::start).transpose();
     let watch =
         watch.map_err(|e| EngineFault::Bug(format!("no thread to watch the cluster: {e}")))?;
-    let store = Store::open(&options.home).map_err(|fault| EngineFault::machine("store", fault))?;
+    let store = match &options.held {
+        Some(held) => Ok(held.store.clone()),
+        None => Store::open(&options.home),
+    };
+    let store = store.map_err(|fault| EngineFault::machine("store", fault))?;
     // The processes of a cluster make rows side by side: their first takes the turn for all.
     let turn = if process == 0 { Some(take_turn(graph, &store, options)?) } else { None };
     if process == 0 && options.cluster.is_some() {
@@ -254,8 +261,8 @@ impl Process {
 
     fn digest(&self) -> String {
         let nodes = self.graph.nodes.iter().map(|node| node.fingerprint.as_str());
-        let scans = self.scans.values().map(|scan| scan.digest.as_str());
-        let all: Vec<&str> = nodes.chain(scans).collect();
+        let scans: Vec<String> = self.scans.values().map(Scan::digest).collect();
+        let all: Vec<&str> = nodes.chain(scans.iter().map(String::as_str)).collect();
         blake3::hash(all.join("/").as_bytes()).to_hex().to_string()
     }
 
@@ -289,15 +296,25 @@ impl Process {
         let (mut stores, mut writers) = (BTreeMap::new(), BTreeMap::new());
         for (stage, node) in graph.nodes.iter().enumerate().filter(|(i, _)| graph.is_streaming(*i))
         {
-            let opened = store.stage(&node.facts);
+            let opened = match options.held.as_ref().and_then(|held| held.stages.get(&stage)) {
+                Some(held) => Ok(Arc::clone(held)),
+                None => store.stage(&node.facts).map(|opened| Arc::new(RwLock::new(opened))),
+            };
             let opened = opened.map_err(|fault| EngineFault::machine(&node.id, fault))?;
-            writers.insert(stage, Arc::new(StageWriter::new(&opened, options.commit_every)));
-            stores.insert(stage, RwLock::new(opened));
+            let writer = {
+                let opened = opened.read().unwrap_or_else(PoisonError::into_inner);
+                StageWriter::new(&opened, options.commit_every)
+            };
+            writers.insert(stage, Arc::new(writer));
+            stores.insert(stage, opened);
         }
         let (mut facts, mut kept) = (BTreeMap::new(), BTreeMap::new());
         for &root in self.scans.keys() {
             let node = &graph.nodes[root];
-            let known = store.facts(&node.fingerprint);
+            let known = match &options.held {
+                Some(_) => Ok(store.unread_facts(&node.fingerprint)),
+                None => store.facts(&node.fingerprint),
+            };
             let known = known.map_err(|fault| EngineFault::machine(&node.id, fault))?;
             facts.insert(root, Mutex::new(known));
             kept.insert(root, Kept::new(graph, root));
@@ -311,7 +328,9 @@ impl Process {
             kept,
             stores,
             writers,
+            held: options.held.clone(),
             facts,
+            keys: BTreeMap::new(),
             lists: BTreeMap::new(),
             claims: BTreeMap::new(),
             counters: Arc::clone(&options.counters),
@@ -324,13 +343,17 @@ impl Process {
             fault: Mutex::default(),
         };
         for (&root, scan) in self.scans.iter() {
-            let list = {
+            let (list, keys) = {
                 let known = shared.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
                 let (kept, stores) = (&shared.kept[&root], shared.stores_of(root));
-                let per_row = graph.bytes_per_row(root);
-                WorkList::new(scan, kept, &stores, &known, per_row, (self.process(), processes))
+                let (per_row, place) = (graph.bytes_per_row(root), (self.process(), processes));
+                let keys = keys_of(&scan.entries, &known);
+                (WorkList::new(scan, kept, &stores, &keys, per_row, place), keys)
             };
             self.count_reused(root, &list);
+            // What another process learns is not told here.
+            let keys = if processes == 1 { keys } else { vec![None; keys.len()] };
+            shared.keys.insert(root, Mutex::new(keys));
             shared.claims.insert(root, Claims::new(&list));
             shared.lists.insert(root, list);
         }
@@ -368,6 +391,10 @@ impl Process {
                 let other = Made::read(&opened.folder, process);
                 made.add(other.map_err(|fault| EngineFault::machine("cluster", fault))?);
             }
+        }
+        if self.options.held.is_some() {
+            let report = commit::settle_rows(&opened.shared, &made)?;
+            return Ok(Report { folder: opened.folder.clone(), is_first: true, ..report });
         }
         for (&stage, store) in &opened.shared.stores {
             let count = made.stages[stage];

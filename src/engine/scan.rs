@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use voxflow_contract::{Entry, Stage};
+use voxflow_contract::{Listing, Stage};
 
 use super::entries::Entries;
 use super::fault::EngineFault;
@@ -13,31 +13,31 @@ use super::graph::Graph;
 pub struct Scan {
     /// All samples, sorted by id.
     pub entries: Entries,
-    /// Changes when any sample changes.
-    pub digest: String,
 }
 
 impl Scan {
-    /// Packs what a source listed.
-    pub fn new(entries: &[Entry]) -> Self {
-        Self { entries: Entries::new(entries), digest: digest(entries) }
+    /// What a source listed.
+    pub fn new(listing: Listing) -> Self {
+        Self { entries: listing.into() }
+    }
+
+    /// Changes when any sample changes.
+    pub(crate) fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let all = &self.entries;
+        for i in 0..all.len() {
+            for text in [all.sample(i), all.category(i), all.stamp(i)] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// The file of a sample, where it has one.
     pub fn path_of(&self, sample: &str) -> Option<&str> {
         self.entries.path_of(sample)
     }
-}
-
-fn digest(entries: &[Entry]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for entry in entries {
-        for text in [entry.sample.as_str(), &entry.category, &entry.stamp] {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        }
-    }
-    hasher.finalize().to_hex().to_string()
 }
 
 /// Scans every source of a graph.
@@ -49,12 +49,12 @@ pub fn scan_sources(graph: &Graph) -> Result<BTreeMap<usize, Scan>, EngineFault>
     for root in graph.sources() {
         let node = &graph.nodes[root];
         let Stage::Source(source) = &node.stage else { continue };
-        let entries = source.scan().map_err(|fault| EngineFault::setup(&node.id, fault))?;
-        if let Some(pair) = entries.windows(2).find(|pair| pair[0].sample >= pair[1].sample) {
-            let message = format!("source {} lists {} out of order", node.kind, pair[1].sample);
+        let listing = source.list().map_err(|fault| EngineFault::setup(&node.id, fault))?;
+        if let Some(sample) = listing.first_out_of_order() {
+            let message = format!("source {} lists {sample} out of order", node.kind);
             return Err(EngineFault::Bug(message));
         }
-        scans.insert(root, Scan::new(&entries));
+        scans.insert(root, Scan::new(listing));
     }
     Ok(scans)
 }
@@ -62,19 +62,22 @@ pub fn scan_sources(graph: &Graph) -> Result<BTreeMap<usize, Scan>, EngineFault>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use voxflow_contract::SampleId;
+    use voxflow_contract::{Entry, SampleId};
 
     #[test]
     fn a_changed_sample_changes_the_digest() {
-        let entry = |stamp: &str| Entry {
-            sample: SampleId::new("s").expect("an id"),
-            category: "c".to_owned(),
-            path: Some("s.off".to_owned()),
-            bytes: 1,
-            stamp: stamp.to_owned(),
+        let entry = |stamp: &str| {
+            let entry = Entry {
+                sample: SampleId::new("s").expect("an id"),
+                category: "c".to_owned(),
+                path: Some("s.off".to_owned()),
+                bytes: 1,
+                stamp: stamp.to_owned(),
+            };
+            Scan::new(Listing::of(&[entry]))
         };
-        let (old, new) = (Scan::new(&[entry("old")]), Scan::new(&[entry("new")]));
-        assert_ne!(old.digest, new.digest);
+        let (old, new) = (entry("old"), entry("new"));
+        assert_ne!(old.digest(), new.digest());
         assert_eq!(old.path_of("s"), Some("s.off"));
     }
 }

@@ -11,10 +11,11 @@ use super::claims::Claims;
 use super::counters::Counters;
 use super::fault::EngineFault;
 use super::graph::Graph;
+use super::held::Held;
 use super::permits::Budget;
 use super::pool::Pool;
 use super::scan::Scan;
-use super::work_list::{Kept, Stores, WorkList};
+use super::work_list::{Kept, Keys, Stores, WorkList};
 use crate::store::{Facts, StageStore, StageWriter};
 
 /// How a person stops a run.
@@ -47,10 +48,15 @@ pub(crate) struct Shared {
     /// The stages whose rows are kept, by source.
     pub(crate) kept: BTreeMap<usize, Kept>,
     /// What the store has, by stage: as it was when the run began, and anew for the commit.
-    pub(crate) stores: BTreeMap<usize, RwLock<StageStore>>,
+    pub(crate) stores: BTreeMap<usize, Arc<RwLock<StageStore>>>,
     pub(crate) writers: BTreeMap<usize, Arc<StageWriter>>,
+    /// Whose the stores are, if they stay open after the run; no data sets are made then.
+    pub(crate) held: Option<Arc<Held>>,
     /// What is known of samples, by source.
     pub(crate) facts: BTreeMap<usize, Mutex<Facts>>,
+    /// Contents and keys of samples, by source: as they were when the run began, and as far as this
+    /// process opened them since.
+    pub(crate) keys: BTreeMap<usize, Mutex<Keys>>,
     /// What this process has to do, by source.
     pub(crate) lists: BTreeMap<usize, WorkList>,
     pub(crate) claims: BTreeMap<usize, Claims>,
@@ -89,11 +95,16 @@ impl Shared {
         }
         drop(facts);
         let (kept, stores) = (&self.kept[&root], self.stores_of(root));
-        let is_missing = |row: &usize| {
-            let (position, content) = &contents[*row];
-            !kept.needs(&entries.key(*position, content), &stores).is_empty()
-        };
-        Ok((0..contents.len()).filter(is_missing).collect())
+        let mut keys = self.keys[&root].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing = Vec::new();
+        for (row, (position, content)) in contents.iter().enumerate() {
+            let key = entries.key(*position, content);
+            keys[*position] = Some((*content, key));
+            if !kept.needs(&key, &stores).is_empty() {
+                missing.push(row);
+            }
+        }
+        Ok(missing)
     }
 
     /// Makes durable what this process made, also after a fault.
@@ -104,6 +115,10 @@ impl Shared {
             }
         }
         for (root, facts) in &self.facts {
+            if let Some(held) = &self.held {
+                held.learn(*root, &mut facts.lock().unwrap_or_else(PoisonError::into_inner));
+                continue;
+            }
             let entries = &self.scans[root].entries;
             let current = (0..entries.len()).map(|i| (entries.sample(i), entries.stamp(i)));
             let saved = facts.lock().unwrap_or_else(PoisonError::into_inner).save(current);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use voxflow_contract::{
-    Batch, Column, ColumnType, ContentHash, Entry, Fault, Keyed, MachineFault, Operator,
+    Batch, Column, ColumnType, ContentHash, Entry, Fault, Keyed, Listing, MachineFault, Operator,
     PlannedFile, Refusals, SampleId, Schema, SetupFault, Sink, SinkFile, Source, Stage, Values,
     key_values, tables,
 };
@@ -28,7 +28,7 @@ impl Source for Numbers {
         tables::key()
     }
 
-    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+    fn list(&self) -> Result<Listing, SetupFault> {
         let entry = |i| Entry {
             sample: SampleId::new(format!("s{i:05}")).expect("an id"),
             category: format!("c{}", i % 3),
@@ -36,7 +36,7 @@ impl Source for Numbers {
             bytes: self.bytes,
             stamp: String::new(),
         };
-        Ok((0..self.count).map(entry).collect())
+        Ok(Listing::of(&(0..self.count).map(entry).collect::<Vec<_>>()))
     }
 
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
@@ -226,6 +226,7 @@ fn options(graph: &Graph, folder: &Path, workers: usize) -> Options {
         counters: Arc::new(Counters::new(graph.nodes.len())),
         task_progress: Arc::new(|_, _, _| {}),
         tells_fates: false,
+        held: None,
     }
 }
 

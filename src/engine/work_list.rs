@@ -137,15 +137,14 @@ impl WorkList {
         scan: &Scan,
         kept: &Kept,
         stores: &Stores<'_>,
-        facts: &Facts,
+        keys: &Keys,
         bytes_per_row: u64,
         (process, processes): (usize, usize),
     ) -> Self {
         let mut by_needs: BTreeMap<Needs, Vec<u32>> = BTreeMap::new();
         let is_mine = |position: &usize| position / DEALT % processes == process;
         for position in (0..scan.entries.len()).filter(is_mine) {
-            let key = key_of(&scan.entries, position, facts);
-            let needs = key.map_or(kept.all(), |key| kept.needs(&key, stores));
+            let needs = keys[position].map_or(kept.all(), |(_, key)| kept.needs(&key, stores));
             if !needs.is_empty() {
                 by_needs.entry(needs).or_default().push(position as u32);
             }
@@ -162,6 +161,21 @@ impl WorkList {
         }
         Self { parts }
     }
+}
+
+/// The content of a sample, and what its rows are kept under.
+pub(crate) type Key = (ContentHash, RowKey);
+
+/// By position the key of each sample whose content is known.
+pub(crate) type Keys = Vec<Option<Key>>;
+
+/// What is known of all samples.
+pub(crate) fn keys_of(entries: &Entries, facts: &Facts) -> Keys {
+    let key = |position| {
+        let content = content_of(entries, position, facts)?;
+        Some((content, entries.key(position, &content)))
+    };
+    (0..entries.len()).map(key).collect()
 }
 
 /// What the rows of the sample at a position are kept under, if its content is known.
@@ -204,7 +218,7 @@ mod tests {
             stamp: String::new(),
         };
         let entries: Vec<_> = sizes.iter().enumerate().map(entry).collect();
-        let entries = Entries::new(&entries);
+        let entries = Entries::of(&entries);
         let all: Vec<u32> = (0..sizes.len() as u32).collect();
         let (mut rest, mut cuts) = (all.as_slice(), Vec::new());
         while !rest.is_empty() {

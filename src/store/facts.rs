@@ -28,10 +28,15 @@ pub(crate) struct Facts {
 impl Facts {
     pub(super) fn open(folder: PathBuf, place: Arc<Workplace>) -> Result<Self, MachineFault> {
         fs::create_dir_all(&folder).map_err(|e| MachineFault::io("create", &folder, e))?;
-        let (files, contents, new) = (BTreeSet::new(), HashMap::default(), Vec::new());
-        let mut facts = Self { folder, place, files, contents, new };
+        let mut facts = Self::unread(folder, place);
         facts.refresh()?;
         Ok(facts)
+    }
+
+    /// Knows nothing of what is in the folder.
+    pub(super) fn unread(folder: PathBuf, place: Arc<Workplace>) -> Self {
+        let (files, contents, new) = (BTreeSet::new(), HashMap::default(), Vec::new());
+        Self { folder, place, files, contents, new }
     }
 
     /// Takes in what others learned since.
@@ -71,6 +76,20 @@ impl Facts {
         let key = fact_key(sample, stamp);
         if self.contents.insert(key, content) != Some(content) {
             self.new.push((key, content));
+        }
+    }
+
+    /// What was learned and is not yet durable.
+    pub(crate) fn take_new(&mut self) -> Vec<(RowKey, ContentHash)> {
+        std::mem::take(&mut self.new)
+    }
+
+    /// Learns what [`Facts::take_new`] of others gave.
+    pub(crate) fn learn_all(&mut self, new: Vec<(RowKey, ContentHash)>) {
+        for (key, content) in new {
+            if self.contents.insert(key, content) != Some(content) {
+                self.new.push((key, content));
+            }
         }
     }
 

@@ -58,6 +58,11 @@ impl KeptFiles {
         Ok(Some(kept))
     }
 
+    /// A path that nobody else uses, for a file that is to be kept.
+    pub(crate) fn beside(&self) -> PathBuf {
+        self.place.path()
+    }
+
     /// Keeps a file that was just written and synced.
     ///
     /// # Errors

@@ -140,6 +140,12 @@ impl Store {
         Facts::open(folder, Arc::clone(&self.place))
     }
 
+    /// As [`Store::facts`], without what the store knows already.
+    pub(crate) fn unread_facts(&self, source_fingerprint: &str) -> Facts {
+        let folder = self.root.join("facts").join(short(source_fingerprint));
+        Facts::unread(folder, Arc::clone(&self.place))
+    }
+
     /// Files of data sets.
     ///
     /// # Errors

@@ -38,9 +38,8 @@ pub(super) fn write(
 ///
 /// # Errors
 /// When the disk fails.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<Lifted>>, MachineFault> {
-    let bytes = fs::read(path).map_err(|e| MachineFault::io("read", path, e))?;
-    Ok(parse(&bytes))
+pub(super) fn read(path: &Path) -> std::io::Result<Option<Vec<Lifted>>> {
+    fs::read(path).map(|bytes| parse(&bytes))
 }
 
 fn parse(bytes: &[u8]) -> Option<Vec<Lifted>> {

@@ -57,6 +57,13 @@ pub(super) struct KnownShard {
     pub(super) group_ends: Vec<u32>,
 }
 
+/// Says how to go on without a file that cannot be read.
+fn unreadable(path: &Path, error: std::io::Error) -> MachineFault {
+    let hint = "`voxflow store verify --set-aside` puts it aside, and its rows are made again";
+    let message = format!("cannot read: {error}; {hint}: {}", path.display());
+    MachineFault { message, source: Some(error) }
+}
+
 impl StageStore {
     pub(super) fn open(
         rows: &Path,
@@ -123,9 +130,11 @@ impl StageStore {
         for file in new {
             let path = self.folder.join(&file);
             let is_whole = match file.strip_suffix(".shard") {
-                None => lifted::read(&path)?.map(|lifted| self.take_in_lifted(lifted)),
+                None => lifted::read(&path)
+                    .map_err(|e| unreadable(&path, e))?
+                    .map(|lifted| self.take_in_lifted(lifted)),
                 Some(name) => {
-                    let bytes = fs::read(&path).map_err(|e| MachineFault::io("read", &path, e))?;
+                    let bytes = fs::read(&path).map_err(|e| unreadable(&path, e))?;
                     Shard::from_bytes(&bytes).map(|shard| self.take_in(name.to_owned(), shard))
                 }
             };

@@ -42,10 +42,12 @@ pub(crate) fn verify(home: &Path, each: &mut dyn FnMut(u64)) -> Result<Vec<Damag
     let mut damage = Vec::new();
     for stage in list(&root.join("rows"))? {
         for path in list(&stage)?.into_iter().filter(|path| has_extension(path, "lifted")) {
-            if lifted::read(&path)?.is_none() {
-                let message = "its bytes are not those that were written".to_owned();
-                damage.push(Damage { set_aside: path.clone(), path, message });
-            }
+            let message = match lifted::read(&path) {
+                Ok(Some(_)) => continue,
+                Ok(None) => "its bytes are not those that were written".to_owned(),
+                Err(e) => unreadable(&e),
+            };
+            damage.push(Damage { set_aside: path.clone(), path, message });
         }
         for path in list(&stage)?.into_iter().filter(|path| has_extension(path, "shard")) {
             damage.extend(check_shard(&path, each));

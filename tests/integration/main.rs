@@ -11,3 +11,4 @@ mod program;
 mod runs;
 #[cfg(feature = "train")]
 mod trained;
+mod watched;

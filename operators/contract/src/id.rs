@@ -13,13 +13,22 @@ impl SampleId {
     /// Says what is wrong with the text.
     pub fn new(id: impl Into<String>) -> Result<Self, String> {
         let id = id.into();
+        Self::check(&id)?;
+        Ok(Self(id))
+    }
+
+    /// Whether a text can be an id.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn check(id: &str) -> Result<(), String> {
         if id.is_empty() {
             return Err("a sample id may not be empty".to_owned());
         }
         if id.chars().any(char::is_control) {
             return Err(format!("sample id {id:?} holds a control character"));
         }
-        Ok(Self(id))
+        Ok(())
     }
 
     /// The id as text.

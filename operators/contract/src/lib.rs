@@ -13,6 +13,7 @@ mod frame;
 mod grid;
 mod id;
 mod kind;
+mod listing;
 mod mesh;
 mod params;
 mod random;
@@ -31,6 +32,7 @@ pub use frame::{Camera, Intrinsics, Object, Source as SourceFrame, Transform};
 pub use grid::{Fill, SolidRule, VoxelGrid};
 pub use id::{ContentHash, SampleId};
 pub use kind::{BuildContext, Inputs, Kind, Stage};
+pub use listing::{Listed, Listing};
 pub use mesh::{Appearance, Bounds, Material, TriMesh};
 pub use params::{ParamError, Params};
 pub use random::Random;
@@ -43,8 +45,8 @@ pub use rows::{
 pub use schema::{Column, ColumnType, DOC_KEY, ScalarType, Schema, TABLE_KEY, VERSION_KEY};
 pub use soft_grid::SoftGrid;
 pub use stage::{
-    Committed, Entry, Keyed, MachineFault, Operator, OutputFile, PlannedFile, SetupFault, Sink,
-    SinkFile, Source, SplitPolicy,
+    Change, Committed, Entry, FilePolicy, Keyed, Known, MachineFault, Operator, OutputFile,
+    PlannedFile, SetupFault, Sink, SinkFile, Source, SplitPolicy,
 };
 pub use task::{
     DataIndex, EpochPlan, Flow, IndexedRow, Item, Outcome, Purpose, Schedule, Session, Task,

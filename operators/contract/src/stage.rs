@@ -1,10 +1,12 @@
 //! The traits of everything a stage can be: source, operator, keyed operator, sink.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use crate::batch::Batch;
 use crate::id::{ContentHash, SampleId};
+use crate::listing::Listing;
 use crate::refusal::{Fault, Refusals};
 use crate::schema::Schema;
 
@@ -72,13 +74,63 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// When there is nothing to list, or two files claim one id.
-    fn scan(&self) -> Result<Vec<Entry>, SetupFault>;
+    fn list(&self) -> Result<Listing, SetupFault>;
+
+    /// As [`Source::list`], one by one.
+    ///
+    /// # Errors
+    /// As [`Source::list`].
+    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+        let listing = self.list()?;
+        Ok(listing.unpack(&(0..listing.len() as u32).collect::<Vec<_>>()))
+    }
 
     /// Reads the given samples, in order. Dear. Row numbers in refusals count the entries.
     ///
     /// # Errors
     /// When none of the entries could be read for one common reason.
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault>;
+
+    /// Files and folders that a scan depends on, with all that is below them: who keeps samples up to
+    /// date wants to be told when one changes.
+    fn depends_on(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// What another scan would say otherwise, when nothing but `changed` is another than when the `known`
+    /// samples were listed: files and folders, also such as came or went, that begin with one of
+    /// [`Source::depends_on`]. `None` when only a scan can tell.
+    ///
+    /// May name samples that are as they were.
+    ///
+    /// # Errors
+    /// As [`Source::scan`].
+    fn relist(
+        &self,
+        changed: &[PathBuf],
+        known: &dyn Known,
+    ) -> Result<Option<Vec<Change>>, SetupFault> {
+        let _ = (changed, known);
+        Ok(None)
+    }
+}
+
+/// The samples that a source listed.
+pub trait Known {
+    /// Those whose id begins with `prefix`, sorted by id.
+    fn beginning_with(&self, prefix: &str) -> Vec<Entry>;
+
+    /// The one of this id.
+    fn get(&self, sample: &str) -> Option<Entry>;
+}
+
+/// What a source says of one sample now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Unique id.
+    pub sample: SampleId,
+    /// The sample; `None` when it is there no more.
+    pub entry: Option<Entry>,
 }
 
 /// What turns rows of one table into rows of another, sample by sample.
@@ -189,6 +241,88 @@ pub struct PlannedFile {
     pub rows: Vec<u32>,
 }
 
+/// How the samples of a split are cut into files.
+///
+/// As long as more than `rows_per_file` rows are together in key order, they are cut in two, at least
+/// half of it, rounded up, from either end, before the sample with the least [`FilePolicy::hash`]. As
+/// hashes say where files end, and not how many samples came before, a sample that comes or goes
+/// moves the cuts near to it at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilePolicy {
+    /// Most rows in a file, at least 1.
+    pub rows_per_file: usize,
+}
+
+impl FilePolicy {
+    /// Folder of all rows where nothing splits them.
+    pub const UNSPLIT: &'static str = "all";
+
+    /// What says where files end: the first 8 bytes, little-endian, of the BLAKE3 of a sample's id.
+    pub fn hash(sample: &str) -> u64 {
+        let hash = blake3::hash(sample.as_bytes());
+        hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    }
+
+    /// The rows of each file, in order: `hashes` are those of the samples of a split in key order.
+    pub fn cut(&self, hashes: &[u64]) -> Vec<Range<usize>> {
+        let least = self.rows_per_file.div_ceil(2);
+        let known = Least::of(hashes);
+        let (mut files, mut uncut) = (Vec::new(), Vec::new());
+        if !hashes.is_empty() {
+            uncut.push(0..hashes.len());
+        }
+        while let Some(rows) = uncut.pop() {
+            if rows.len() <= self.rows_per_file {
+                files.push(rows);
+                continue;
+            }
+            // More rows than fit are always enough for two files that are half full.
+            let place = known.first(rows.start + least..rows.end - least + 1);
+            uncut.extend([place..rows.end, rows.start..place]);
+        }
+        files
+    }
+
+    /// Path of file `number` of a split, relative to the data set's folder.
+    pub fn path(split: &str, number: usize) -> String {
+        format!("{split}/part-{number:05}.parquet")
+    }
+}
+
+/// Finds the least hash of any range without a look at all of them.
+struct Least<'a> {
+    hashes: &'a [u64],
+    /// The least of each block.
+    of_blocks: Vec<u64>,
+}
+
+impl<'a> Least<'a> {
+    const BLOCK: usize = 64;
+
+    fn of(hashes: &'a [u64]) -> Self {
+        let least = |block: &[u64]| block.iter().copied().min().unwrap_or(u64::MAX);
+        Self { hashes, of_blocks: hashes.chunks(Self::BLOCK).map(least).collect() }
+    }
+
+    /// Position of the least hash of a range, the first of several.
+    fn first(&self, range: Range<usize>) -> usize {
+        let blocks = range.start.div_ceil(Self::BLOCK)..range.end / Self::BLOCK;
+        let least = |range: Range<usize>, of: &[u64]| {
+            range.clone().zip(&of[range]).map(|(place, hash)| (*hash, place)).min()
+        };
+        if blocks.is_empty() {
+            return least(range.clone(), self.hashes).map_or(range.start, |(_, place)| place);
+        }
+        let before = least(range.start..blocks.start * Self::BLOCK, self.hashes);
+        let after = least(blocks.end * Self::BLOCK..range.end, self.hashes);
+        let within = least(blocks, &self.of_blocks).and_then(|(_, block)| {
+            least(block * Self::BLOCK..(block + 1) * Self::BLOCK, self.hashes)
+        });
+        let all = [before, within, after];
+        all.into_iter().flatten().min().map_or(range.start, |(_, place)| place)
+    }
+}
+
 /// Where rows end: says which files a data set has, and writes one file at a time.
 ///
 /// The engine keeps the rows and joins what keyed stages said to them. Once all samples are known
@@ -219,6 +353,12 @@ pub trait Sink: Send + Sync {
     /// is a mistake of the program and nobody else's.
     fn plan(&self, keys: &Batch) -> Result<Vec<PlannedFile>, MachineFault>;
 
+    /// How it cuts samples into files, if it does so by their ids and splits alone: who keeps a data
+    /// set up to date change by change must say the same as [`Sink::plan`].
+    fn file_policy(&self) -> Option<FilePolicy> {
+        None
+    }
+
     /// Begins the file `path`, which must not be there, for rows of the schema `rows`; makes its
     /// folder where there is none.
     ///
@@ -247,4 +387,38 @@ pub trait SinkFile: Send {
     /// # Errors
     /// When the machine fails.
     fn finish(self: Box<Self>) -> Result<(u64, String), MachineFault>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    /// The rule, word by word.
+    fn plain(rows: Range<usize>, hashes: &[u64], most: usize) -> Vec<Range<usize>> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        if rows.len() <= most {
+            return vec![rows];
+        }
+        let least = most.div_ceil(2);
+        let places = rows.start + least..rows.end - least + 1;
+        let place = places.min_by_key(|place| hashes[*place]).expect("a place");
+        let halves = [rows.start..place, place..rows.end];
+        halves.into_iter().flat_map(|rows| plain(rows, hashes, most)).collect()
+    }
+
+    #[test]
+    fn cuts_are_those_of_the_plain_rule() {
+        let mut random = Random::new(1, &["cuts"]);
+        for most in [1, 2, 3, 7, 64, 200, 1000] {
+            for len in [0, 1, 2, 63, 64, 65, 127, 500, 3000] {
+                // Some are equal, so that the first counts.
+                let hashes: Vec<u64> = (0..len).map(|_| random.below(900)).collect();
+                let cut = FilePolicy { rows_per_file: most }.cut(&hashes);
+                assert_eq!(cut, plain(0..len, &hashes, most), "{most} of {len}");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `split`: which part of the data set a sample belongs to, exact per class, without leakage.
 
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -168,11 +168,14 @@ struct Split {
     group: GroupBy,
 }
 
-/// Samples that always lie in one split: a run of [`Keys::by_key`].
-struct Group<'a> {
-    category: &'a str,
-    rank: ContentHash,
-    rows: Range<usize>,
+/// Samples that always lie in one split: a run of [`Keys::by_key`]. Few bytes, and compared by numbers.
+struct Group {
+    /// Place of its class among all.
+    class: u32,
+    /// First bytes of its rank.
+    rank: u64,
+    /// Where its run begins.
+    start: u32,
 }
 
 impl Keyed for Split {
@@ -195,12 +198,12 @@ impl Keyed for Split {
         let keys_of_rows = Keys::new(keys, &self.group)?;
         let groups = self.ranked_groups(&keys_of_rows);
         let mut split_of_row = vec![0u8; keys.rows()];
-        for class in groups.chunk_by(|a, b| a.category == b.category) {
+        for class in groups.chunk_by(|a, b| a.class == b.class) {
             let quotas = largest_remainder(class.len() as u64, self.policy.ratios);
             let dealt =
                 (0..3u8).flat_map(|i| std::iter::repeat_n(i, quotas[usize::from(i)] as usize));
             for (group, split) in class.iter().zip(dealt) {
-                let rows = &keys_of_rows.by_key[group.rows.clone()];
+                let rows = keys_of_rows.rows_of(group);
                 rows.iter().for_each(|&row| split_of_row[row as usize] = split);
             }
         }
@@ -236,9 +239,13 @@ impl<'a> Keys<'a> {
             contents: (0..keys.rows()).map(|row| contents.value(row)).collect(),
             by_key: (0..rows).collect(),
         };
-        let mut by_key = std::mem::take(&mut keys.by_key);
-        by_key.sort_unstable_by_key(|&row| (keys.key(row), keys.samples[row as usize]));
-        keys.by_key = by_key;
+        let mut by_key: Vec<(u64, u32)> =
+            keys.by_key.iter().map(|&row| (first_bytes(keys.key(row)), row)).collect();
+        by_key.sort_unstable_by(|(first_a, a), (first_b, b)| {
+            let order = |row: u32| (keys.key(row), keys.samples[row as usize]);
+            first_a.cmp(first_b).then_with(|| order(*a).cmp(&order(*b)))
+        });
+        keys.by_key = by_key.into_iter().map(|(_, row)| row).collect();
         Ok(keys)
     }
 
@@ -249,9 +256,17 @@ impl<'a> Keys<'a> {
         self.contents[row as usize]
     }
 
+    /// Rows of a group.
+    fn rows_of(&self, group: &Group) -> &[u32] {
+        let rest = &self.by_key[group.start as usize..];
+        let key = self.key(rest[0]);
+        let len = rest.iter().take_while(|row| self.key(**row) == key).count();
+        &rest[..len]
+    }
+
     /// Group key of a group.
-    fn key_of(&self, group: &Group<'_>) -> &'a [u8] {
-        self.key(self.by_key[group.rows.start])
+    fn key_of(&self, group: &Group) -> &'a [u8] {
+        self.key(self.by_key[group.start as usize])
     }
 
     /// Class of a group of these rows: that of the sample whose id has the least hash.
@@ -262,20 +277,36 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// The first bytes of a key: they tell most apart, and numbers are compared fast.
+fn first_bytes(key: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = key.len().min(8);
+    first[..len].copy_from_slice(&key[..len]);
+    u64::from_be_bytes(first)
+}
+
 impl Split {
     /// All groups, class by class, in the order they are dealt: by rank, then by group key.
-    fn ranked_groups<'a>(&self, keys: &Keys<'a>) -> Vec<Group<'a>> {
+    fn ranked_groups(&self, keys: &Keys<'_>) -> Vec<Group> {
+        let classes: BTreeSet<&str> = keys.categories.iter().copied().collect();
+        let classes: BTreeMap<&str, u32> = classes.into_iter().zip(0..).collect();
         let mut groups = Vec::new();
-        let mut start = 0;
+        let (mut start, mut last) = (0, ("", classes.get("").copied().unwrap_or_default()));
         for run in keys.by_key.chunk_by(|&a, &b| keys.key(a) == keys.key(b)) {
-            let rows = start..start + run.len();
-            start = rows.end;
-            let (category, rank) = (keys.category(run), self.policy.rank(keys.key(run[0])));
-            groups.push(Group { category, rank, rows });
+            let category = keys.category(run);
+            if category != last.0 {
+                last = (category, classes[category]);
+            }
+            let rank = first_bytes(self.policy.rank(keys.key(run[0])).as_bytes());
+            groups.push(Group { class: last.1, rank, start });
+            start += run.len() as u32;
         }
         groups.sort_unstable_by(|a, b| {
-            let order = |group: &Group<'a>| (group.category, group.rank, keys.key_of(group));
-            order(a).cmp(&order(b))
+            let whole = |group| {
+                let key = keys.key_of(group);
+                (self.policy.rank(key), key)
+            };
+            (a.class, a.rank).cmp(&(b.class, b.rank)).then_with(|| whole(a).cmp(&whole(b)))
         });
         groups
     }
@@ -286,7 +317,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     const CONTEXT: u64 = 7;
 

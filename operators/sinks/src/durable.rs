@@ -66,7 +66,7 @@ fn sync_folders(folder: &Path) -> Result<(), MachineFault> {
 }
 
 /// Makes the names in `folder` durable.
-fn sync_folder(folder: &Path) -> Result<(), MachineFault> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), MachineFault> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if cfg!(windows) {
         return Ok(());
@@ -75,7 +75,7 @@ fn sync_folder(folder: &Path) -> Result<(), MachineFault> {
     synced.map_err(|e| MachineFault::io("sync", folder, e))
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -6,9 +6,11 @@ mod hugging_face;
 mod parquet;
 mod parquet_file;
 mod plan;
+mod twin_folder;
 
 pub use durable::replace_folder;
 pub use parquet::{ParquetKind, ParquetParams, ParquetSink};
+pub use twin_folder::TwinFolder;
 
 use voxflow_contract::Kind;
 

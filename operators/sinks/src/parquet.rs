@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, Inputs, Kind, MachineFault, ParamError, Params, PlannedFile, Schema,
-    SetupFault, Sink, SinkFile, Stage, tables,
+    Batch, BuildContext, FilePolicy, Inputs, Kind, MachineFault, ParamError, Params, PlannedFile,
+    Schema, SetupFault, Sink, SinkFile, Stage, tables,
 };
 use voxflow_formats::parquet::WriteOptions;
 
@@ -92,7 +92,11 @@ impl Sink for ParquetSink {
     }
 
     fn plan(&self, keys: &Batch) -> Result<Vec<PlannedFile>, MachineFault> {
-        plan(keys, self.params.rows_per_file)
+        plan(keys, FilePolicy { rows_per_file: self.params.rows_per_file })
+    }
+
+    fn file_policy(&self) -> Option<FilePolicy> {
+        Some(FilePolicy { rows_per_file: self.params.rows_per_file })
     }
 
     fn create(&self, path: &Path, rows: &Schema) -> Result<Box<dyn SinkFile>, MachineFault> {

@@ -1,20 +1,24 @@
 //! `meshes`: any folder of mesh files, the class being the first folder.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Component::Normal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, ContentHash, Entry, Fault, Image, Inputs, Kind, ParamError, Params,
-    Refusals, SampleId, Schema, SetupFault, Source, Stage, Values, map_rows, tables,
+    Batch, BuildContext, Change, ContentHash, Entry, Fault, Image, Inputs, Kind, Known, Listed,
+    Listing, ParamError, Params, Refusals, SampleId, Schema, SetupFault, Source, Stage, Values,
+    map_rows, tables,
 };
 use voxflow_formats::{MeshFormat, SidecarScope, gather_sidecars};
-use walkdir::{DirEntry, WalkDir};
+
+use crate::files::{FileFacts, changed_since, check_size, read_whole, unreadable, write_stamp};
 
 /// Parameters of `meshes`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -118,7 +122,8 @@ impl Kind for MeshesKind {
             return Err(errors);
         }
         let MeshesParams { root, max_bytes, materials, .. } = params;
-        Ok(Stage::Source(Arc::new(Meshes { root, formats, max_bytes, materials })))
+        let names_files = AtomicBool::new(false);
+        Ok(Stage::Source(Arc::new(Meshes { root, formats, max_bytes, materials, names_files })))
     }
 }
 
@@ -146,6 +151,8 @@ struct Meshes {
     formats: Vec<MeshFormat>,
     max_bytes: u64,
     materials: bool,
+    /// Whether a file that was listed names others.
+    names_files: AtomicBool,
 }
 
 /// A mesh file as the walk met it.
@@ -156,27 +163,71 @@ struct Found {
     stamp: String,
 }
 
+/// What there is under a name.
+enum Seen {
+    File(FileFacts),
+    BrokenLink,
+}
+
+/// Files by name, and folders: name, if it is UTF-8, and path.
+type InFolder = (Vec<(String, Seen)>, Vec<(Option<String>, PathBuf)>);
+
+impl Seen {
+    /// What a look at a file showed; none when it is gone, or no file.
+    fn of(metadata: io::Result<Metadata>) -> Option<Self> {
+        let metadata = metadata.ok().filter(Metadata::is_file)?;
+        Some(Self::File(FileFacts::of(&metadata)))
+    }
+
+    /// What is at a path, or where a link leads.
+    fn at(path: &Path) -> Option<Self> {
+        match fs::metadata(path) {
+            Err(_) if path.is_symlink() => Some(Self::BrokenLink),
+            metadata => Self::of(metadata),
+        }
+    }
+}
+
+/// Whether a link leads back into a folder above itself.
+fn leads_above(link: &Path, folder: &Path) -> bool {
+    let (to, from) = (fs::canonicalize(link), fs::canonicalize(folder));
+    to.is_ok_and(|to| from.is_ok_and(|from| from.starts_with(to)))
+}
+
+/// Sorts by name. Names begin alike; where they differ, the next bytes as a number tell most apart.
+fn sort_by_name(files: &mut Vec<(String, Seen)>) {
+    let Some((first, _)) = files.first() else { return };
+    let common = files.iter().fold(first.len(), |common, (name, _)| {
+        let same = name.bytes().zip(first.bytes()).take(common).take_while(|(a, b)| a == b);
+        same.count()
+    });
+    let key = |name: &str| {
+        let mut bytes = [0; 16];
+        let rest = &name.as_bytes()[common..];
+        let len = rest.len().min(16);
+        bytes[..len].copy_from_slice(&rest[..len]);
+        u128::from_be_bytes(bytes)
+    };
+    let taken = std::mem::take(files).into_iter();
+    let mut keyed: Vec<(u128, (String, Seen))> = taken.map(|file| (key(&file.0), file)).collect();
+    keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.0.cmp(&b.1.0)));
+    *files = keyed.into_iter().map(|(_, file)| file).collect();
+}
+
 impl Source for Meshes {
     fn output(&self) -> Schema {
         tables::sample()
     }
 
-    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
+    fn list(&self) -> Result<Listing, SetupFault> {
         self.check_root()?;
-        let mut found = self.walk()?;
-        if found.is_empty() {
+        let mut listing = Listing::default();
+        self.list_folder(&self.root, Some(""), &mut listing)?;
+        if listing.is_empty() {
             return Err(self.nothing_found());
         }
-        found.iter_mut().for_each(|file| self.count_sidecars_in(file));
-        let root_class = self.root_class();
-        // In the order of the folders the ids are nearly sorted.
-        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
-        let ids: Vec<String> = unique_ids(&paths).into_iter().map(str::to_owned).collect();
-        let entries = found.into_iter().zip(ids).map(|(file, id)| entry(&id, file, &root_class));
-        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
-        entries.sort_by(|a, b| a.sample.cmp(&b.sample));
-        Ok(entries)
+        listing.sort();
+        Ok(listing)
     }
 
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
@@ -202,6 +253,54 @@ impl Source for Meshes {
         ];
         Ok(Batch::new(tables::sample(), values)?)
     }
+
+    fn depends_on(&self) -> Vec<PathBuf> {
+        vec![self.root.clone()]
+    }
+
+    fn relist(
+        &self,
+        changed: &[PathBuf],
+        known: &dyn Known,
+    ) -> Result<Option<Vec<Change>>, SetupFault> {
+        // A file that others name is another sample's, too; and above the root nothing is known.
+        let names_files = self.names_files.load(Ordering::Relaxed);
+        let tells_little = |path: &PathBuf| *path == self.root || names_files && !self.takes(path);
+        if changed.iter().any(tells_little) {
+            return Ok(None);
+        }
+        self.check_root()?;
+        let mut bases = BTreeSet::new();
+        let mut found = Vec::new();
+        for path in changed {
+            let below = path.strip_prefix(&self.root).unwrap_or(path);
+            let parts: Option<Vec<&str>> = below.iter().map(|part| part.to_str()).collect();
+            let Some(parts) = parts else { return Ok(None) };
+            if parts.iter().any(|part| part.starts_with('.')) {
+                continue;
+            }
+            let relative = parts.join("/");
+            // What was a folder, or is one: all that is or was in it.
+            let was_in = known.beginning_with(&format!("{relative}/"));
+            bases.extend(
+                was_in.iter().filter_map(|e| e.path.as_deref().map(base)).map(str::to_owned),
+            );
+            if self.takes(path) || path.is_dir() {
+                let seen = self.look(path, &relative)?;
+                bases.extend(seen.iter().map(|file| base(&file.path).to_owned()));
+                found.extend(seen);
+                bases.insert(base(&relative).to_owned());
+            }
+        }
+        self.relist_bases(&bases, found, known).map(Some)
+    }
+}
+
+/// What ids of files that could claim one id begin with: the path up to the first dot of the file's name.
+fn base(path: &str) -> &str {
+    let name = path.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = path[name..].find('.').map_or(path.len(), |dot| name + dot);
+    &path[..dot]
 }
 
 /// The hash of a file; with sidecars, of the hashes of all of them and of their names.
@@ -238,11 +337,9 @@ fn sidecar_path(mesh: &str, name: &str) -> Option<String> {
     parts.iter().all(is_plain).then(|| parts.join("/"))
 }
 
-fn entry(id: &str, file: Found, root_class: &str) -> Result<Entry, SetupFault> {
-    let category = file.path.split_once('/').map_or(root_class, |(class, _)| class).to_owned();
-    let sample = SampleId::new(id)
-        .map_err(|error| SetupFault::new(format!("rename this file: {error}: {:?}", file.path)))?;
-    Ok(Entry { sample, category, bytes: file.bytes, stamp: file.stamp, path: Some(file.path) })
+fn check_id(id: &str, path: &str) -> Result<(), SetupFault> {
+    SampleId::check(id)
+        .map_err(|error| SetupFault::new(format!("rename this file: {error}: {path:?}")))
 }
 
 /// The id of each path, in the order of the paths: the path without extension, or with it where another
@@ -304,34 +401,169 @@ impl Meshes {
         whole.file_name().map_or("mesh".into(), |name| name.to_string_lossy().into_owned())
     }
 
-    fn walk(&self) -> Result<Vec<Found>, SetupFault> {
-        let visible = |entry: &DirEntry| {
-            entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
-        };
-        let mut found = Vec::new();
-        for entry in WalkDir::new(&self.root).follow_links(true).into_iter().filter_entry(visible) {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() && self.takes(entry.path()) => {
-                    let metadata = entry.metadata().map_err(|error| unreadable_folder(&error))?;
-                    found.push(self.found(entry.path(), metadata.len(), stamp(&metadata))?);
-                }
-                Ok(_) => {}
-                Err(error) => found.extend(self.walk_error(&error)?),
-            }
+    /// The samples of some files.
+    fn entries(&self, mut found: Vec<Found>) -> Result<Listing, SetupFault> {
+        let root_class = self.root_class();
+        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let paths: Vec<&str> = found.iter().map(|file| file.path.as_str()).collect();
+        let mut listing = Listing::default();
+        for (file, sample) in found.iter().zip(unique_ids(&paths)) {
+            check_id(sample, &file.path)?;
+            let category = file.path.split_once('/').map_or(&*root_class, |(class, _)| class);
+            let (bytes, path) = (file.bytes, Some(file.path.as_str()));
+            listing.push(Listed { sample, category, path, bytes, stamp: &file.stamp });
         }
-        Ok(found)
+        Ok(listing)
     }
 
-    /// What the walk stumbled over: a loop and a broken link to something else are passed over, a
-    /// broken link to a mesh is listed to be refused, an unreadable folder ends the scan.
-    fn walk_error(&self, error: &walkdir::Error) -> Result<Option<Found>, SetupFault> {
-        if error.loop_ancestor().is_some() {
-            return Ok(None);
+    /// What there is now of all files that begin with some [`base`]: those of them that were `found` just
+    /// now, and the others that are known and still there.
+    fn relist_bases(
+        &self,
+        bases: &BTreeSet<String>,
+        mut found: Vec<Found>,
+        known: &dyn Known,
+    ) -> Result<Vec<Change>, SetupFault> {
+        let mut before = BTreeSet::new();
+        let mut others = BTreeSet::new();
+        for base in bases {
+            let claims =
+                |entry: &Entry| entry.path.as_deref().is_some_and(|p| self::base(p) == base);
+            let longer = known.beginning_with(&format!("{base}."));
+            for entry in known.get(base).into_iter().chain(longer) {
+                if claims(&entry) {
+                    others.extend(entry.path.clone());
+                    before.insert(entry.sample);
+                }
+            }
         }
-        match error.path().filter(|path| path.is_symlink()) {
-            Some(path) if is_hidden(path) || !self.takes(path) => Ok(None),
-            Some(path) => self.found(path, 0, "broken link".to_owned()).map(Some),
-            None => Err(unreadable_folder(error)),
+        for file in &found {
+            others.remove(&file.path);
+        }
+        for path in others {
+            found.extend(self.look(&self.root.join(&path), &path)?);
+        }
+        found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        found.dedup_by(|a, b| a.path == b.path);
+        let listing = self.entries(found)?;
+        let entries = listing.unpack(&(0..listing.len() as u32).collect::<Vec<_>>());
+        for entry in &entries {
+            before.remove(&entry.sample);
+        }
+        let gone = before.into_iter().map(|sample| Change { sample, entry: None });
+        let there = entries.into_iter();
+        let there = there.map(|e| Change { sample: e.sample.clone(), entry: Some(e) });
+        Ok(gone.chain(there).collect())
+    }
+
+    /// The mesh file at a path, or all below it when it is a folder; none where there is nothing.
+    fn look(&self, path: &Path, relative: &str) -> Result<Vec<Found>, SetupFault> {
+        if path.is_dir() {
+            let mut listing = Listing::default();
+            self.list_folder(path, Some(relative), &mut listing)?;
+            let found = |Listed { path, bytes, stamp, .. }: Listed<'_>| Found {
+                path: path.unwrap_or_default().to_owned(),
+                bytes,
+                stamp: stamp.to_owned(),
+            };
+            return Ok((0..listing.len()).map(|i| found(listing.get(i))).collect());
+        }
+        let seen = Seen::at(path).filter(|_| self.takes(path));
+        let found = |seen: Seen| {
+            let mut stamp = String::new();
+            let bytes = self.describe(relative, &seen, &mut stamp);
+            Found { path: relative.to_owned(), bytes, stamp }
+        };
+        Ok(seen.map(found).into_iter().collect())
+    }
+
+    /// Adds all mesh files below a folder to a listing. `relative` is its path from the root, if that is
+    /// UTF-8.
+    fn list_folder(
+        &self,
+        folder: &Path,
+        relative: Option<&str>,
+        listing: &mut Listing,
+    ) -> Result<(), SetupFault> {
+        let (files, folders) = self.read_folder(folder, relative.is_some())?;
+        let prefix = match relative {
+            Some("") | None => String::new(),
+            Some(relative) => format!("{relative}/"),
+        };
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        let root_class = if prefix.is_empty() { self.root_class() } else { String::new() };
+        let class = prefix.split_once('/').map_or(&*root_class, |(class, _)| class);
+        let (mut path, mut sample, mut stamp) = (prefix.clone(), prefix.clone(), String::new());
+        for ((name, seen), id) in files.iter().zip(unique_ids(&names)) {
+            for (text, end) in [(&mut path, name.as_str()), (&mut sample, id)] {
+                text.truncate(prefix.len());
+                text.push_str(end);
+            }
+            check_id(&sample, &path)?;
+            let bytes = self.describe(&path, seen, &mut stamp);
+            let (sample, path, stamp) = (sample.as_str(), Some(path.as_str()), stamp.as_str());
+            listing.push(Listed { sample, category: class, path, bytes, stamp });
+        }
+        for (name, path) in folders {
+            let below = relative.and(name).map(|name| format!("{prefix}{name}"));
+            self.list_folder(&path, below.as_deref(), listing)?;
+        }
+        Ok(())
+    }
+
+    /// Mesh files in a folder, by name, and the folders in it.
+    fn read_folder(&self, folder: &Path, is_utf8: bool) -> Result<InFolder, SetupFault> {
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        let unreadable = |error: io::Error| {
+            SetupFault::new(format!("cannot list this folder: {error}: {}", folder.display()))
+        };
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let kind = entry.file_type().map_err(unreadable)?;
+            let takes = self.takes(Path::new(&name));
+            if kind.is_dir() || kind.is_symlink() && entry.path().is_dir() {
+                let path = entry.path();
+                if !(kind.is_symlink() && leads_above(&path, folder)) {
+                    folders.push((name.to_str().map(str::to_owned), path));
+                }
+                continue;
+            }
+            let seen = match takes {
+                true if kind.is_file() => Seen::of(entry.metadata()),
+                true if kind.is_symlink() => Seen::at(&entry.path()),
+                _ => None,
+            };
+            let Some(seen) = seen else { continue };
+            match name.into_string() {
+                Ok(name) if is_utf8 => files.push((name, seen)),
+                _ => {
+                    let path = entry.path();
+                    let message = "rename this file, its name is not UTF-8";
+                    return Err(SetupFault::new(format!("{message}: {}", path.display())));
+                }
+            }
+        }
+        sort_by_name(&mut files);
+        folders.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+        Ok((files, folders))
+    }
+
+    /// Writes the stamp of a file; gives how much of it goes into memory at once.
+    fn describe(&self, path: &str, seen: &Seen, stamp: &mut String) -> u64 {
+        stamp.clear();
+        match seen {
+            Seen::File(metadata) => {
+                write_stamp(metadata, stamp);
+                metadata.bytes + self.count_sidecars(path, stamp)
+            }
+            Seen::BrokenLink => {
+                stamp.push_str("broken link");
+                0
+            }
         }
     }
 
@@ -341,30 +573,10 @@ impl Meshes {
         format.is_some_and(|format| self.formats.contains(&format))
     }
 
-    fn found(&self, path: &Path, bytes: u64, stamp: String) -> Result<Found, SetupFault> {
-        let relative = path.strip_prefix(&self.root).unwrap_or(path);
-        let parts: Option<Vec<&str>> = relative.iter().map(|part| part.to_str()).collect();
-        let parts = parts.ok_or_else(|| {
-            SetupFault::new(format!("rename this file, its name is not UTF-8: {}", path.display()))
-        })?;
-        Ok(Found { path: parts.join("/"), bytes, stamp })
-    }
-
     fn read(&self, entry: &Entry) -> Result<Vec<u8>, Fault> {
         let relative = entry.path.as_deref().unwrap_or_default();
-        let unreadable = |error: io::Error| unreadable(&error, relative);
         let path = self.root.join(relative);
-        let before = fs::metadata(&path).map_err(unreadable)?;
-        if !before.is_file() {
-            return Err(Fault::new("unreadable", format!("it is no longer a file: {relative}")));
-        }
-        self.check(entry, &before)?;
-        let mut file = File::open(&path).map_err(unreadable)?;
-        let mut bytes = Vec::with_capacity(before.len() as usize);
-        let limit = self.max_bytes.saturating_add(1);
-        Read::by_ref(&mut file).take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
-        self.check(entry, &file.metadata().map_err(unreadable)?)?;
-        Ok(bytes)
+        read_whole(&path, relative, self.max_bytes, |metadata| self.check(entry, metadata))
     }
 
     fn scope(&self) -> SidecarScope {
@@ -391,31 +603,34 @@ impl Meshes {
         Ok(found.into_iter().map(image).collect())
     }
 
-    /// Adds the files that a mesh file names to its bytes, on which depends how much goes into memory
-    /// at once, and to its stamp. Of those only libraries are opened, which name more.
-    fn count_sidecars_in(&self, file: &mut Found) {
-        let format = MeshFormat::from_extension(split_extension(&file.path).1);
+    /// Adds the files that a mesh file names to its stamp; gives their bytes. Of those only libraries are
+    /// opened, which name more.
+    fn count_sidecars(&self, path: &str, stamp: &mut String) -> u64 {
+        let format = MeshFormat::from_extension(split_extension(path).1);
         // Most files need not be opened to tell that they name nothing.
         let may_name = |format: &MeshFormat| {
             self.materials || matches!(format, MeshFormat::Glb | MeshFormat::Gltf)
         };
-        let Some(format) = format.filter(may_name) else { return };
+        let Some(format) = format.filter(may_name) else { return 0 };
         let read = |path: &str, limit| self.read_sidecar(path, limit).ok().flatten();
-        let bytes = read(&file.path, self.max_bytes).unwrap_or_default();
+        let bytes = read(path, self.max_bytes).unwrap_or_default();
         let (mut sum, most) = (0, self.max_bytes.min(MOST_SIDECAR_BYTES));
         let mut stamps = String::new();
         gather_sidecars(format, &bytes, self.scope(), &mut |name| {
-            let path = sidecar_path(&file.path, name)?;
+            let path = sidecar_path(path, name)?;
             let metadata = fs::metadata(self.root.join(&path)).ok();
-            stamps += &format!("{path}: {}\n", metadata.as_ref().map(stamp).unwrap_or_default());
+            let stamp = metadata.as_ref().map(crate::files::stamp).unwrap_or_default();
+            stamps += &format!("{path}: {stamp}\n");
             sum += metadata?.len().min(most);
             let is_picture = !path.to_ascii_lowercase().ends_with(".mtl");
             if is_picture { Some(Vec::new()) } else { read(&path, most) }
         });
-        file.bytes += sum.min(most);
         if !stamps.is_empty() {
-            file.stamp += &format!("{NAMES}{:.16}", ContentHash::of(stamps.as_bytes()).to_string());
+            self.names_files.store(true, Ordering::Relaxed);
+            let hash = ContentHash::of(stamps.as_bytes()).to_string();
+            let _ = write!(stamp, "{NAMES}{hash:.16}");
         }
+        sum.min(most)
     }
 
     /// A file of at most `limit` bytes, if there is one.
@@ -433,65 +648,21 @@ impl Meshes {
 
     /// Whether a file is still what it was when it was listed, and not too large.
     fn check(&self, entry: &Entry, metadata: &Metadata) -> Result<(), Fault> {
-        let (bytes, limit) = (metadata.len(), self.max_bytes);
         let path = entry.path.as_deref().unwrap_or_default();
-        if bytes > limit {
-            let message = format!("{bytes} bytes are more than max_bytes = {limit}: {path}");
-            return Err(Fault::new("too_large", message));
-        }
-        let rest = entry.stamp.strip_prefix(&stamp(metadata));
+        check_size(metadata.len(), self.max_bytes, path)?;
+        let rest = entry.stamp.strip_prefix(&crate::files::stamp(metadata));
         if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NAMES)) {
-            let message = format!("the file changed since it was listed, run again: {path}");
-            return Err(Fault::new("changed", message));
+            return Err(changed_since(path));
         }
         Ok(())
     }
-}
-
-fn unreadable(error: &io::Error, path: &str) -> Fault {
-    Fault::new("unreadable", format!("cannot read: {error}: {path}"))
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
-}
-
-fn unreadable_folder(error: &walkdir::Error) -> SetupFault {
-    let path = error.path().unwrap_or(Path::new("")).display();
-    match error.io_error() {
-        Some(io) => SetupFault::new(format!("cannot list this folder: {io}: {path}")),
-        None => SetupFault::new(format!("cannot list this folder: {error}: {path}")),
-    }
-}
-
-/// Size and times of modification, in nanoseconds since 1970: that of the contents, which archives
-/// restore, and on Unix that of the entry in the folder, which nobody can set.
-fn stamp(metadata: &Metadata) -> String {
-    let modified = metadata.modified().ok();
-    let nanos = modified
-        .map(|time| match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => after.as_nanos() as i128,
-            Err(before) => -(before.duration().as_nanos() as i128),
-        })
-        .unwrap_or_default();
-    format!("{} bytes, modified {nanos} ns{}", metadata.len(), changed(metadata))
-}
-
-#[cfg(unix)]
-fn changed(metadata: &Metadata) -> String {
-    use std::os::unix::fs::MetadataExt;
-    format!(", changed {}.{:09} s", metadata.ctime(), metadata.ctime_nsec())
-}
-
-#[cfg(not(unix))]
-fn changed(_: &Metadata) -> String {
-    String::new()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::collections::BTreeMap;
     use tempfile::TempDir;
 
     /// A folder of files, each holding its own path.
@@ -733,6 +904,58 @@ mod tests {
                 };
                 proptest::prop_assert!(id == stem || (id == *path && names.iter().any(clashes)));
             }
+        }
+    }
+
+    /// Samples as a slow search of a list finds them.
+    struct All(Vec<Entry>);
+
+    impl Known for All {
+        fn beginning_with(&self, prefix: &str) -> Vec<Entry> {
+            let is_one = |entry: &&Entry| entry.sample.as_str().starts_with(prefix);
+            self.0.iter().filter(is_one).cloned().collect()
+        }
+
+        fn get(&self, sample: &str) -> Option<Entry> {
+            self.0.iter().find(|entry| entry.sample.as_str() == sample).cloned()
+        }
+    }
+
+    #[test]
+    fn after_any_edits_of_files_and_folders_what_is_relisted_is_what_a_scan_finds() {
+        let root = folder(&["cup/a.off", "cup/a.obj", "cup/b.off", "bowl/x/c.ply", "keep.stl"]);
+        let source = source(&root);
+        let mut known = All(source.scan().expect("a scan"));
+        let mut random = voxflow_contract::Random::new(7, &["relist"]);
+        let names =
+            ["a.off", "a.obj", "a.obj.off", "a.ply", "a", "b.off", "b.x.off", ".h.off", "n.txt"];
+        let folders = ["cup", "bowl", "bowl/x", "bowl/x/y", "a"];
+        let mut pick =
+            |all: &[&str]| root.path().join(all[random.below(all.len() as u64) as usize]);
+        for round in 0..400 {
+            let parent = pick(&folders);
+            let file = parent.join(pick(&names).file_name().expect("a name"));
+            let other = pick(&folders);
+            let changed = match round % 5 {
+                0 => fs::remove_file(&file).map(|()| vec![file]),
+                1 => fs::rename(&parent, &other).map(|()| vec![parent, other]),
+                2 => fs::remove_dir_all(&other).map(|()| vec![other]),
+                _ => fs::create_dir_all(&parent)
+                    .and_then(|()| fs::write(&file, format!("{round}")))
+                    .map(|()| vec![parent, file]),
+            };
+            let Ok(changed) = changed else { continue };
+            let changes = source.relist(&changed, &known).expect("a look").expect("it can tell");
+            let mut now: BTreeMap<_, _> =
+                known.0.drain(..).map(|entry| (entry.sample.clone(), entry)).collect();
+            for Change { sample, entry } in changes {
+                match entry {
+                    Some(entry) => drop(now.insert(sample, entry)),
+                    None => drop(now.remove(&sample)),
+                }
+            }
+            known.0 = now.into_values().collect();
+            assert_eq!(known.0, source.scan().expect("a scan"), "round {round}: {changed:?}");
         }
     }
 }

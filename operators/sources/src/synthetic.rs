@@ -5,9 +5,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Appearance, Batch, BuildContext, ContentHash, Entry, Fault, Inputs, Kind, ParamError, Params,
-    Refusals, SampleId, Schema, SetupFault, Source, Stage, TriMesh, Values, appearance_values,
-    map_rows, mesh_values, tables,
+    Appearance, Batch, BuildContext, ContentHash, Entry, Fault, Inputs, Kind, Listed, Listing,
+    ParamError, Params, Refusals, Schema, SetupFault, Source, Stage, TriMesh, Values,
+    appearance_values, map_rows, mesh_values, tables,
 };
 
 use crate::solids::{SolidClass, solid};
@@ -153,31 +153,23 @@ struct Synthetic {
     seed: u64,
 }
 
-impl Synthetic {
-    fn entry(&self, class: SolidClass, number: u64) -> Result<Entry, SetupFault> {
-        let sample = SampleId::new(format!("{class}/{}", object_name(class, number)));
-        Ok(Entry {
-            sample: sample.map_err(SetupFault::new)?,
-            category: class.name().to_owned(),
-            path: None,
-            bytes: MESH_BYTES,
-            stamp: format!("synthetic v{} seed {}", SyntheticKind.version(), self.seed),
-        })
-    }
-}
-
 impl Source for Synthetic {
     fn output(&self) -> Schema {
         tables::mesh()
     }
 
-    fn scan(&self) -> Result<Vec<Entry>, SetupFault> {
-        let mut entries = spread(&self.classes, self.count)
-            .into_iter()
-            .flat_map(|(class, count)| (1..=count).map(move |number| self.entry(class, number)))
-            .collect::<Result<Vec<_>, _>>()?;
-        entries.sort_by(|a, b| a.sample.cmp(&b.sample));
-        Ok(entries)
+    fn list(&self) -> Result<Listing, SetupFault> {
+        let stamp = format!("synthetic v{} seed {}", SyntheticKind.version(), self.seed);
+        let mut listing = Listing::default();
+        for (class, count) in spread(&self.classes, self.count) {
+            for number in 1..=count {
+                let sample = format!("{class}/{}", object_name(class, number));
+                let (sample, category, stamp) = (sample.as_str(), class.name(), stamp.as_str());
+                listing.push(Listed { sample, category, path: None, bytes: MESH_BYTES, stamp });
+            }
+        }
+        listing.sort();
+        Ok(listing)
     }
 
     fn open(&self, entries: &[Entry], refusals: &mut Refusals) -> Result<Batch, Fault> {
@@ -295,7 +287,7 @@ mod tests {
         let source = build(json!({})).expect("good parameters");
         let mut entries = source.scan().expect("a scan");
         entries.truncate(2);
-        entries[0].sample = SampleId::new("boat/boat_0001").expect("an id");
+        entries[0].sample = voxflow_contract::SampleId::new("boat/boat_0001").expect("an id");
         let mut refusals = Refusals::default();
         assert_eq!(source.open(&entries, &mut refusals).expect("a batch").rows(), 1);
         assert_eq!(refusals.into_rows()[0].1.code, "unknown_sample");
