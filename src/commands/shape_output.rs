@@ -114,13 +114,12 @@ fn unknown(argument: &str, name: &str) -> Error {
 }
 
 fn surface(n: usize, probabilities: Vec<f32>, threshold: f64) -> Result<TriMesh, String> {
+    if !probabilities.iter().any(|p| f64::from(*p) >= threshold) {
+        return Err(format!("no voxel has a probability of {threshold}: lower --threshold"));
+    }
     let grid = SoftGrid::new(n, [-0.5; 3], [1.0; 3], probabilities)
         .ok_or_else(|| "the network gave another number of voxels".to_owned())?;
-    let mesh = marching_cubes_soft(&grid, threshold as f32).map_err(|fault| fault.message)?;
-    match mesh.triangles.is_empty() {
-        true => Err(format!("no voxel has a probability of {threshold}: lower --threshold")),
-        false => Ok(mesh),
-    }
+    marching_cubes_soft(&grid, threshold as f32).map_err(|fault| fault.message)
 }
 
 /// A picture from the front, half from above.

@@ -47,12 +47,7 @@ pub(crate) fn commit(
         ..Report::default()
     };
     let mut settled = settle(shared, made, &mut report)?;
-    for (&root, of_root) in &settled {
-        let (id, entries) = (&graph.nodes[root].id, &shared.scans[&root].entries);
-        let recorded = record_inputs(entries, id, &of_root.keys, files, folder);
-        let recorded = recorded.map_err(|fault| EngineFault::machine(id, fault))?;
-        report.inputs.insert(id.clone(), recorded);
-    }
+    record(shared, &settled, files, folder, &mut report)?;
     if tells_fates {
         let fates = settled.iter().map(|(&root, of_root)| (root, of_root.fates()));
         report.fates.extend(fates);
@@ -109,6 +104,23 @@ pub(crate) fn settle_rows(shared: &Shared, made: &Made) -> Result<Report, Engine
     let settled = settle(shared, made, &mut report)?;
     report.fates = settled.iter().map(|(&root, of_root)| (root, of_root.fates())).collect();
     Ok(report)
+}
+
+/// Records the samples of every source.
+fn record(
+    shared: &Shared,
+    settled: &BTreeMap<usize, Settled>,
+    files: &KeptFiles,
+    folder: &Path,
+    report: &mut Report,
+) -> Result<(), EngineFault> {
+    for (&root, of_root) in settled {
+        let (id, entries) = (&shared.graph.nodes[root].id, &shared.scans[&root].entries);
+        let recorded = record_inputs(entries, id, &of_root.keys, files, folder);
+        let recorded = recorded.map_err(|fault| EngineFault::machine(id, fault))?;
+        report.inputs.insert(id.clone(), recorded);
+    }
+    Ok(())
 }
 
 /// Sees what became of every sample.

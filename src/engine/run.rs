@@ -31,7 +31,7 @@ use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
 use super::trainer::{Start, start};
 use super::work_list::{Kept, WorkList, keys_of};
-use crate::store::{Cost, KeptFiles, StageFacts, StageWriter, Store, Turn};
+use crate::store::{Cost, KeptFiles, StageFacts, StageStore, StageWriter, Store, Turn};
 
 /// Parts that may be in flight for each thread, whatever their size.
 const PARTS_PER_THREAD: usize = 3;
@@ -186,6 +186,9 @@ fn take_turn(graph: &Graph, store: &Store, options: &Options) -> Result<Turn, En
     }
 }
 
+/// By stage what the store has, and who adds to it.
+type Stages = (BTreeMap<usize, Arc<RwLock<StageStore>>>, BTreeMap<usize, Arc<StageWriter>>);
+
 /// What the workers of this process share, before and after the run's folder is known.
 struct Process {
     graph: Graph,
@@ -293,21 +296,7 @@ impl Process {
     fn share(&self, store: &Store) -> Result<Shared, EngineFault> {
         let (options, graph) = (&self.options, &self.graph);
         let processes = options.cluster.as_ref().map_or(1, |cluster| cluster.addresses.len());
-        let (mut stores, mut writers) = (BTreeMap::new(), BTreeMap::new());
-        for (stage, node) in graph.nodes.iter().enumerate().filter(|(i, _)| graph.is_streaming(*i))
-        {
-            let opened = match options.held.as_ref().and_then(|held| held.stages.get(&stage)) {
-                Some(held) => Ok(Arc::clone(held)),
-                None => store.stage(&node.facts).map(|opened| Arc::new(RwLock::new(opened))),
-            };
-            let opened = opened.map_err(|fault| EngineFault::machine(&node.id, fault))?;
-            let writer = {
-                let opened = opened.read().unwrap_or_else(PoisonError::into_inner);
-                StageWriter::new(&opened, options.commit_every)
-            };
-            writers.insert(stage, Arc::new(writer));
-            stores.insert(stage, opened);
-        }
+        let (stores, writers) = self.open_stages(store)?;
         let (mut facts, mut kept) = (BTreeMap::new(), BTreeMap::new());
         for &root in self.scans.keys() {
             let node = &graph.nodes[root];
@@ -358,6 +347,27 @@ impl Process {
             shared.lists.insert(root, list);
         }
         Ok(shared)
+    }
+
+    /// What the store has of every streaming stage, and who adds to it.
+    fn open_stages(&self, store: &Store) -> Result<Stages, EngineFault> {
+        let (options, graph) = (&self.options, &self.graph);
+        let (mut stores, mut writers) = (BTreeMap::new(), BTreeMap::new());
+        for (stage, node) in graph.nodes.iter().enumerate().filter(|(i, _)| graph.is_streaming(*i))
+        {
+            let opened = match options.held.as_ref().and_then(|held| held.stages.get(&stage)) {
+                Some(held) => Ok(Arc::clone(held)),
+                None => store.stage(&node.facts).map(|opened| Arc::new(RwLock::new(opened))),
+            };
+            let opened = opened.map_err(|fault| EngineFault::machine(&node.id, fault))?;
+            let writer = {
+                let opened = opened.read().unwrap_or_else(PoisonError::into_inner);
+                StageWriter::new(&opened, options.commit_every)
+            };
+            writers.insert(stage, Arc::new(writer));
+            stores.insert(stage, opened);
+        }
+        Ok((stores, writers))
     }
 
     /// Counts rows that need not be made, so that progress begins where it should.
