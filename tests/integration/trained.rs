@@ -47,7 +47,7 @@ fn every_system_has_a_pipeline_for_a_cpu_and_one_for_a_gpu() {
         assert!(size(&small) < size(&full), "{system}: {small} {full}");
     }
     let pipeline = shipped("pipelines/synthetic-gan.toml");
-    let ended = sandbox.run(&["plan", &pipeline, "--set", "profile=fool"]);
+    let ended = sandbox.run(&["plan", &pipeline, "--set", "profile=ful"]);
     assert_eq!(ended.code, 12);
     assert!(ended.stderr.contains("did you mean `full`"), "{}", ended.stderr);
 }

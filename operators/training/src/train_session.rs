@@ -309,7 +309,7 @@ impl TrainSession {
         let seen = seen_of(batch, self.form, &self.chosen.device)?;
         let running = &mut self.epoch;
         let thresholds = &self.params.thresholds;
-        let middle = thresholds[thresholds.len() / 2];
+        let lowest = thresholds[0];
         let Some(frozen) = &running.frozen else { return Ok(()) };
         running.looked.edge = self.params.cube_len;
         let codes = seen.as_ref().and_then(|seen| frozen.code(seen));
@@ -323,7 +323,7 @@ impl TrainSession {
         let cells = self.params.cube_len.pow(3);
         for (grid, truth) in numbers.chunks_exact(cells).zip(bits_of(batch)?) {
             if !running.looked.is_full() {
-                running.looked.made.push(pack(grid, middle));
+                running.looked.made.push(pack(grid, lowest));
                 running.looked.truth.push(truth.to_vec());
             }
         }
