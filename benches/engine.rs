@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use voxflow::engine::{Counters, Graph, Node, Options, StageFacts, Stop, run, scan_sources};
+use voxflow::engine::{
+    Counters, Graph, Node, Options, SampleLimits, StageFacts, Stop, run, scan_sources,
+};
 use voxflow_contract::{
     Batch, Entry, Fault, Listing, MachineFault, Operator, PlannedFile, Refusals, SampleId, Schema,
     SetupFault, Sink, SinkFile, Source, Stage, Values, tables,
@@ -119,7 +121,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
         workers,
         memory_bytes: 1 << 30,
         commit_every: Duration::from_secs(5),
-        sample_limit: None,
+        sample_limits: SampleLimits::default(),
         home: folder.path().to_owned(),
         run: "run".to_owned(),
         resume: false,

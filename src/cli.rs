@@ -240,9 +240,20 @@ pub struct WorkArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u16).range(0..=3600))]
     pub commit_every: u16,
+    /// What a stage may spend on one sample
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// What a stage may spend on one sample.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LimitArgs {
     /// Refuse a sample that keeps a stage longer than so many seconds [default: wait]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample_seconds: Option<u32>,
+    /// Refuse a sample for which a stage wants more memory than this, such as 2GiB [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub sample_memory: Option<u64>,
 }
 
 /// Arguments of `plan`.
@@ -344,6 +355,9 @@ pub struct WatchArgs {
     /// Bytes of rows that may be in flight at once, such as 512MiB or 2G
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
     pub memory: u64,
+    /// What a stage may spend on one sample
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// Form of the line that each revision prints on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

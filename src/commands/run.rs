@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use voxflow_contract::{Batch, BatchError};
 
-use crate::cli::{self, Format, GlobalArgs, RunArgs};
+use crate::cli::{self, Format, GlobalArgs, LimitArgs, RunArgs};
 use crate::engine::{
-    Cluster, Counters, Duplicates, EngineFault, Graph, Node, Options, Report, Scan, Stop,
-    install_panic_hook, run as run_graph, scan_sources,
+    Cluster, Counters, Duplicates, EngineFault, Graph, Node, Options, Report, SampleLimits, Scan,
+    Stop, install_panic_hook, run as run_graph, scan_sources,
 };
 use crate::error::Error;
 use crate::exit_code;
@@ -65,7 +65,7 @@ pub(crate) fn perform(
         workers: workers(args.work.workers),
         memory_bytes: args.work.memory,
         commit_every: Duration::from_secs(args.work.commit_every.into()),
-        sample_limit: args.work.sample_seconds.map(|s| Duration::from_secs(s.into())),
+        sample_limits: sample_limits(&args.work.limits),
         home: global.home.clone(),
         run: run.clone(),
         resume: args.resume.is_some(),
@@ -100,6 +100,12 @@ fn settings(args: &RunArgs, global: &GlobalArgs) -> Settings {
 pub(crate) fn workers(asked: Option<u16>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.map_or_else(cores, usize::from)
+}
+
+/// What a stage may spend on one sample.
+pub(crate) fn sample_limits(args: &LimitArgs) -> SampleLimits {
+    let time = args.sample_seconds.map(|s| Duration::from_secs(s.into()));
+    SampleLimits { time, bytes: args.sample_memory }
 }
 
 /// The graph of a plan.

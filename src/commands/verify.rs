@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{GlobalArgs, RunArgs, VerifyArgs, WorkArgs};
+use crate::cli::{GlobalArgs, LimitArgs, RunArgs, VerifyArgs, WorkArgs};
 use crate::error::Error;
 use crate::run_lock::RunLock;
 use crate::{run_folder, terminal};
@@ -41,7 +41,7 @@ fn rerun(args: &VerifyArgs, folder: &Path, lock: &RunLock) -> Result<(), Error> 
     let scratch = tempfile::Builder::new().prefix(".verify-").tempdir_in(above);
     let scratch = scratch.map_err(|e| Error::disk("make a folder in", above, e))?;
     let (workers, memory) = (args.workers, args.memory);
-    let work = WorkArgs { workers, memory, commit_every: 60, sample_seconds: None };
+    let work = WorkArgs { workers, memory, commit_every: 60, limits: LimitArgs::default() };
     let asked = lock.asked.again(&folder, work)?;
     let run = RunArgs { device: args.device.or(asked.device), progress: args.progress, ..asked };
     let global = GlobalArgs {

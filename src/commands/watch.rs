@@ -352,7 +352,7 @@ impl<'a> Watching<'a> {
             workers: super::run::workers(self.args.workers),
             memory_bytes: self.args.memory,
             commit_every: Duration::from_secs(5),
-            sample_limit: None,
+            sample_limits: super::run::sample_limits(&self.args.limits),
             home: self.global.home.clone(),
             run: self.run.clone(),
             resume: false,

@@ -30,8 +30,8 @@ pub(crate) fn build(worker: &mut Worker, shared: &Arc<Shared>) {
                 Stage::Operator(operator) => {
                     let from = shared.graph.streaming_inputs(index);
                     let inputs = from.iter().map(|input| rows[input].clone()).collect();
-                    let (operator, limit) = (Arc::clone(operator), shared.sample_limit);
-                    let work = Arc::new(OperatorWork { operator, limit });
+                    let (operator, limits) = (Arc::clone(operator), shared.sample_limits);
+                    let work = Arc::new(OperatorWork { operator, limits });
                     let root = shared.graph.root(index);
                     let serves = shared.kept[&root].served_by(index);
                     let spec = StageSpec { stage: index, root, work, serves, is_counted: true };
@@ -163,7 +163,7 @@ fn read_part(
     let begun = Instant::now();
     let samples = &shared.lists[&root].parts[part as usize].samples;
     let entries = shared.scans[&root].entries.unpack(samples);
-    let worked = open_part(source, entries, shared.sample_limit).unwrap_or_else(|fault| {
+    let worked = open_part(source, entries, shared.sample_limits).unwrap_or_else(|fault| {
         shared.fail(EngineFault::machine(&shared.graph.nodes[root].id, fault));
         Worked { rows: Batch::empty(source.output()), refused: Vec::new() }
     });

@@ -27,6 +27,7 @@ use super::made::Made;
 use super::permits::Budget;
 use super::pool::Pool;
 use super::prepare;
+use super::sample_limits::SampleLimits;
 use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
 use super::trainer::{Start, start};
@@ -50,8 +51,8 @@ pub struct Options {
     pub memory_bytes: u64,
     /// After which time rows that were made are made durable.
     pub commit_every: Duration,
-    /// How long a stage may work on one sample, if there is a limit.
-    pub sample_limit: Option<Duration>,
+    /// What a stage may spend on one sample.
+    pub sample_limits: SampleLimits,
     /// Folder that holds the store and all runs.
     pub home: PathBuf,
     /// Name of this run's folder; in a cluster the first process's name counts.
@@ -327,7 +328,7 @@ impl Process {
             budget: Budget::new(options.memory_bytes, parts),
             stop: options.stop.clone(),
             unopened: Mutex::default(),
-            sample_limit: options.sample_limit,
+            sample_limits: options.sample_limits,
             abort: AtomicBool::new(false),
             fault: Mutex::default(),
         };

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use voxflow_contract::{Batch, Refusal};
 
@@ -14,6 +13,7 @@ use super::graph::Graph;
 use super::held::Held;
 use super::permits::Budget;
 use super::pool::Pool;
+use super::sample_limits::SampleLimits;
 use super::scan::Scan;
 use super::work_list::{Kept, Keys, Stores, WorkList};
 use crate::store::{Facts, StageStore, StageWriter};
@@ -66,8 +66,8 @@ pub(crate) struct Shared {
     pub(crate) stop: Stop,
     /// Samples that could not be opened: the store has nothing to know them by.
     pub(crate) unopened: Mutex<Vec<Refusal>>,
-    /// How long a stage may work on one sample, if there is a limit.
-    pub(crate) sample_limit: Option<Duration>,
+    /// What a stage may spend on one sample.
+    pub(crate) sample_limits: SampleLimits,
     pub(crate) abort: AtomicBool,
     pub(crate) fault: Mutex<Option<EngineFault>>,
 }

@@ -15,7 +15,8 @@ use voxflow_contract::{
 use crate::store::{RowKey, Store};
 
 use super::{
-    Counters, EngineFault, Graph, Node, Options, Report, StageFacts, Stop, run, scan_sources,
+    Counters, EngineFault, Graph, Node, Options, Report, SampleLimits, StageFacts, Stop, run,
+    scan_sources,
 };
 
 struct Numbers {
@@ -217,7 +218,7 @@ fn options(graph: &Graph, folder: &Path, workers: usize) -> Options {
         workers,
         memory_bytes: 16 << 20,
         commit_every: Duration::from_secs(5),
-        sample_limit: None,
+        sample_limits: SampleLimits::default(),
         home: folder.to_owned(),
         run: "one".to_owned(),
         resume: false,
@@ -296,7 +297,8 @@ fn a_sample_that_hangs_is_refused_alone_and_tried_again_when_asked() {
     graph.nodes[1].stage = Stage::Operator(Arc::new(operator));
     let scans = Arc::new(scan_sources(&graph).expect("samples"));
     let go = |limit: Option<Duration>| {
-        let options = Options { sample_limit: limit, ..options(&graph, folder.path(), 2) };
+        let sample_limits = SampleLimits { time: limit, bytes: None };
+        let options = Options { sample_limits, ..options(&graph, folder.path(), 2) };
         run(&graph, Arc::clone(&scans), &options).expect("it runs")
     };
     let refusal = |report: &Report| {
@@ -324,6 +326,40 @@ fn a_sample_that_hangs_is_refused_alone_and_tried_again_when_asked() {
     assert_eq!(refusal(&after), None);
     assert_eq!(after.stages[5].rows_out, before.stages[5].rows_out + 1);
     assert_eq!(after.stages[2].rows_out - after.stages[2].reused, 1, "the others are reused");
+}
+
+/// Takes ever more memory for one sample.
+struct Hoards {
+    sample: &'static str,
+}
+
+impl Operator for Hoards {
+    fn output(&self) -> Schema {
+        tables::key()
+    }
+
+    fn apply(&self, batch: &Batch, _refusals: &mut Refusals) -> Result<Batch, Fault> {
+        let mut hoard: Vec<Vec<u8>> = Vec::new();
+        while batch.utf8("sample")?.values_iter().any(|sample| sample == self.sample) {
+            hoard.push(vec![1; 1 << 16]);
+        }
+        Ok(batch.clone())
+    }
+}
+
+#[test]
+fn a_sample_that_wants_all_memory_is_refused_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut graph = diamond(40, false);
+    graph.nodes[1].stage = Stage::Operator(Arc::new(Hoards { sample: "s00011" }));
+    let scans = Arc::new(scan_sources(&graph).expect("samples"));
+    let sample_limits = SampleLimits { time: None, bytes: Some(4 << 20) };
+    let options = Options { sample_limits, ..options(&graph, folder.path(), 2) };
+    let report = run(&graph, scans, &options).expect("it runs");
+    let over: Vec<_> = report.refusals.iter().filter(|r| r.code == "memory_limit").collect();
+    let [over] = over.as_slice() else { panic!("{:?}", report.refusals) };
+    assert_eq!((over.stage.as_str(), over.sample.as_str()), ("light", "s00011"));
+    assert!(over.message.contains("4194304 bytes"), "{over:?}");
 }
 
 /// Asks to stop after some batches.

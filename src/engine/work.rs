@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use voxflow_contract::{
     Batch, Entry, Fault, MachineFault, Operator, Refusals, Schema, Source, tables,
@@ -10,8 +9,8 @@ use voxflow_contract::{
 
 use super::guard::guarded;
 use super::join::samples_of;
+use super::sample_limits::SampleLimits;
 use super::scan::Scan;
-use super::time_limit::each_within;
 use crate::store::StageWriter;
 
 /// A row that was refused: its sample, why, and at which attempt.
@@ -41,20 +40,22 @@ pub(crate) trait Work: Send + Sync {
 /// A per-sample operator.
 pub(crate) struct OperatorWork {
     pub(crate) operator: Arc<dyn Operator>,
-    /// How long it may work on one sample, if there is a limit.
-    pub(crate) limit: Option<Duration>,
+    /// What it may spend on one sample.
+    pub(crate) limits: SampleLimits,
 }
 
 impl Work for OperatorWork {
     fn run(&self, rows: Batch) -> Result<Worked, MachineFault> {
-        let Some(limit) = self.limit else { return Ok(apply(self.operator.as_ref(), &rows, 1)) };
+        if self.limits.are_none() {
+            return Ok(apply(self.operator.as_ref(), &rows, 1));
+        }
         let operator = Arc::clone(&self.operator);
         let batch = rows.clone();
         let one = move |row| apply(operator.as_ref(), &batch.slice(row, 1), 1);
         let samples = samples_of(&rows).unwrap_or_default();
         let samples: Vec<String> = samples.iter().map(|s| (*s).to_owned()).collect();
         let one: Arc<dyn Fn(usize) -> Worked + Send + Sync> = Arc::new(one);
-        row_by_row_within(samples, &self.operator.output(), limit, &one)
+        row_by_row_within(samples, &self.operator.output(), self.limits, &one)
     }
 
     fn nothing(&self) -> Batch {
@@ -113,23 +114,20 @@ fn apply(operator: &dyn Operator, rows: &Batch, attempt: u32) -> Worked {
     }
 }
 
-/// As [`row_by_row`]; a row that takes longer than `limit` is refused.
+/// As [`row_by_row`]; a row that goes beyond a limit is refused.
 fn row_by_row_within(
     samples: Vec<String>,
     schema: &Schema,
-    limit: Duration,
+    limits: SampleLimits,
     apply: &Arc<dyn Fn(usize) -> Worked + Send + Sync>,
 ) -> Result<Worked, MachineFault> {
-    let mut done = each_within(samples.len(), limit, apply)?.into_iter();
-    let mut samples = samples.into_iter();
-    let late = |sample: String| {
-        let message = format!("it took longer than {} s", limit.as_secs_f64());
-        let refused = vec![(sample, Fault::new("time_limit", message), 1)];
-        Worked { rows: Batch::empty(schema.clone()), refused }
-    };
-    Ok(row_by_row(samples.len(), schema.clone(), |_| {
-        let sample = samples.next().unwrap_or_default();
-        done.next().flatten().unwrap_or_else(|| late(sample))
+    let mut done = limits.each(samples.len(), apply)?.into_iter().zip(samples);
+    Ok(row_by_row(done.len(), schema.clone(), |_| match done.next() {
+        Some((Ok(worked), _)) => worked,
+        Some((Err(fault), sample)) => {
+            Worked { rows: Batch::empty(schema.clone()), refused: vec![(sample, fault, 1)] }
+        }
+        None => Worked { rows: Batch::empty(schema.clone()), refused: Vec::new() },
     }))
 }
 
@@ -186,14 +184,16 @@ fn refuse_all(rows: &Batch, schema: Schema, fault: &Fault, attempt: u32) -> Work
 pub(crate) fn open_part(
     source: &Arc<dyn Source>,
     entries: Vec<Entry>,
-    limit: Option<Duration>,
+    limits: SampleLimits,
 ) -> Result<Worked, MachineFault> {
-    let Some(limit) = limit else { return Ok(open_entries(source.as_ref(), &entries, 1)) };
+    if limits.are_none() {
+        return Ok(open_entries(source.as_ref(), &entries, 1));
+    }
     let samples = entries.iter().map(|entry| entry.sample.to_string()).collect();
     let (schema, source) = (source.output(), Arc::clone(source));
     let one = move |row: usize| open_entries(source.as_ref(), &entries[row..=row], 1);
     let one: Arc<dyn Fn(usize) -> Worked + Send + Sync> = Arc::new(one);
-    row_by_row_within(samples, &schema, limit, &one)
+    row_by_row_within(samples, &schema, limits, &one)
 }
 
 fn open_entries(source: &dyn Source, entries: &[Entry], attempt: u32) -> Worked {

@@ -112,7 +112,7 @@ const WORDS: &[Word] = &[
             "src/allocator.rs",
             "fuzz/src/allocator.rs",
         ],
-        why: "only the bridge to the C Data Interface, the allocator's setting and the fuzz targets' \
+        why: "only the bridge to the C Data Interface, the allocator and the fuzz targets' \
               counting need it",
     },
 ];

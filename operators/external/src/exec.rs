@@ -9,7 +9,7 @@ use serde::Deserialize;
 use voxflow_contract::{BuildContext, Inputs, Kind, ParamError, Params, Schema, Stage, tables};
 
 use crate::operator::Exec;
-use crate::process::Program;
+use crate::process::{Passes, Program};
 
 /// The registry item of `exec`.
 pub(crate) struct ExecKind;
@@ -41,6 +41,10 @@ pub struct ExecParams {
     /// Program to run: a name that is looked up in `PATH`, or a path with a slash, which begins where
     /// voxflow was started.
     pub program: String,
+    /// How rows come to it and go from it: `parquet`, two files, or `arrow`, Arrow IPC streams on
+    /// standard input and output.
+    #[serde(default)]
+    pub passes: Passes,
     /// Its arguments. `{in}` and `{out}` stand for the paths of the two Parquet files; where neither
     /// occurs, both are appended.
     #[serde(default)]
@@ -96,6 +100,14 @@ impl ExecParams {
         must((1..=1024).contains(&self.resolution), "resolution", "must be 1 to 1024");
         must(self.timeout_s >= 1, "timeout_s", "must be at least 1 second");
         must(self.retries <= 100, "retries", "must be at most 100");
+        let names_files =
+            |argument: &String| argument.contains("{in}") || argument.contains("{out}");
+        let are_there = self.passes == Passes::Parquet || !self.arguments.iter().any(names_files);
+        must(
+            are_there,
+            "arguments",
+            "cannot name {in} or {out}: with `passes = \"arrow\"` there are no files",
+        );
         let is_enough = self.memory_mib.is_none_or(|mib| mib >= 16);
         must(is_enough, "memory_mib", "must be at least 16 MiB");
         let can_limit = self.memory_mib.is_none() || cfg!(unix);
@@ -121,6 +133,7 @@ impl ExecParams {
             arguments: self.arguments.clone(),
             limit: Duration::from_secs(self.timeout_s.into()),
             memory_mib: self.memory_mib,
+            passes: self.passes,
         }
     }
 }
@@ -142,12 +155,14 @@ impl Kind for ExecKind {
     }
 
     fn summary(&self) -> &'static str {
-        "Any program: it gets rows as a Parquet file and gives rows as another."
+        "Any program: it gets rows as a Parquet file or an Arrow stream, and gives rows as another."
     }
 
     fn manual(&self) -> &'static str {
         "For each batch the program is started with the paths of two Parquet files. The first has all \
-         columns of the inputs, side by side. Into the second it writes a row for each sample that it \
+         columns of the inputs, side by side. With `passes = \"arrow\"` there are no files: the same rows \
+         come as an Arrow IPC stream on standard input, and a stream on standard output is what it gives. \
+         Into the second it writes a row for each sample that it \
          does not refuse: the column `sample`, and the columns of the table named by `gives`, of the types \
          that `voxflow schema` and `voxflow inspect` show; nulls only where they may be. Order does not \
          matter. A sample without a row is refused; a line `refuse<TAB>SAMPLE<TAB>REASON` on stderr says \

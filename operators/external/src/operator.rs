@@ -1,15 +1,16 @@
 //! The operator behind `exec`: rows into a file, a program, rows out of a file.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::Path;
 
 use tempfile::TempDir;
 use voxflow_contract::{Batch, BatchError, Fault, Operator, Refusals, Schema, tables};
-use voxflow_formats::FormatError;
+use voxflow_formats::arrow_stream;
 use voxflow_formats::parquet::{ParquetReader, ParquetWriter, WriteOptions};
 
-use crate::process::Program;
+use crate::process::{Passes, Program};
 
 /// Rows of a program.
 pub(crate) struct Exec {
@@ -80,12 +81,19 @@ impl Exec {
             |what: &str, e: std::io::Error| Fault::new("program_files", format!("{what}: {e}"));
         let folder = TempDir::with_prefix("voxflow-exec-");
         let folder = folder.map_err(|e| io("cannot make a folder for a program", e))?;
-        let (from, to) = (folder.path().join("in.parquet"), folder.path().join("out.parquet"));
-        write(&from, batch)?;
+        let (from, to) = (folder.path().join("in"), folder.path().join("out"));
+        write(&from, batch, self.program.passes)
+            .map_err(|e| Fault::new("program_files", format!("cannot write rows: {e}")))?;
         let said = self.program.run(folder.path(), &from, &to)?;
-        let file = File::open(&to).map_err(|e| io("the program left no file", e))?;
-        let bad = |e: FormatError| bad_output(&e.to_string());
-        let rows = ParquetReader::new(file).and_then(|reader| reader.read_all()).map_err(bad)?;
+        let cannot = |e| io("the program left no file", e);
+        let rows = match self.program.passes {
+            Passes::Parquet => {
+                let file = File::open(&to).map_err(cannot)?;
+                ParquetReader::new(file).and_then(|reader| reader.read_all())
+            }
+            Passes::Arrow => arrow_stream::read(fs::read(&to).map_err(cannot)?),
+        };
+        let rows = rows.map_err(|e| bad_output(&e.to_string()))?;
         self.check(batch, &rows, &said)
     }
 
@@ -130,15 +138,22 @@ fn bad_output(message: &str) -> Fault {
     Fault::new("program_output", format!("what the program gave cannot be used: {message}"))
 }
 
-fn write(path: &Path, batch: &Batch) -> Result<(), Fault> {
-    let bad = |e: String| Fault::new("program_files", format!("cannot write rows: {e}"));
-    let file = File::create_new(path).map_err(|e| bad(e.to_string()))?;
-    let options = WriteOptions { row_group_rows: batch.rows().max(1) };
-    let mut writer =
-        ParquetWriter::new(file, batch.schema(), options).map_err(|e| bad(e.to_string()))?;
-    writer.write(batch).map_err(|e| bad(e.to_string()))?;
-    writer.finish().map_err(|e| bad(e.to_string()))?;
-    Ok(())
+fn write(path: &Path, batch: &Batch, passes: Passes) -> Result<(), String> {
+    let file = File::create_new(path).map_err(|e| e.to_string())?;
+    match passes {
+        Passes::Parquet => {
+            let options = WriteOptions { row_group_rows: batch.rows().max(1) };
+            let writer = ParquetWriter::new(file, batch.schema(), options);
+            let written = writer.and_then(|mut writer| {
+                writer.write(batch)?;
+                writer.finish().map(drop)
+            });
+            written.map_err(|e| e.to_string())
+        }
+        Passes::Arrow => {
+            arrow_stream::write(BufWriter::new(file), batch).map_err(|e| e.to_string())
+        }
+    }
 }
 
 /// Lines `refuse<TAB>SAMPLE<TAB>REASON`.

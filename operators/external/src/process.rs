@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use voxflow_contract::Fault;
 
 /// Bytes of stderr that are read, from its end.
@@ -24,6 +26,18 @@ pub(crate) struct Program {
     pub(crate) limit: Duration,
     /// Address space that it may use, in MiB.
     pub(crate) memory_mib: Option<u32>,
+    pub(crate) passes: Passes,
+}
+
+/// How rows come to a program and go from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Passes {
+    /// As two Parquet files, whose paths are arguments.
+    #[default]
+    Parquet,
+    /// As Arrow IPC streams, on standard input and output.
+    Arrow,
 }
 
 impl Program {
@@ -34,7 +48,11 @@ impl Program {
     pub(crate) fn run(&self, folder: &Path, from: &Path, to: &Path) -> Result<String, Fault> {
         let said = folder.join("stderr");
         let begun = File::create(&said).and_then(|stderr| {
-            self.command(from, to).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn()
+            let (stdin, stdout) = match self.passes {
+                Passes::Parquet => (Stdio::null(), Stdio::null()),
+                Passes::Arrow => (File::open(from)?.into(), File::create(to)?.into()),
+            };
+            self.command(from, to).stdin(stdin).stdout(stdout).stderr(stderr).spawn()
         });
         let mut child = begun.map_err(|e| {
             Fault::new("program_start", format!("cannot start `{}`: {e}", self.name))
@@ -75,7 +93,7 @@ impl Program {
         for argument in &self.arguments {
             command.arg(argument.replace("{in}", &from).replace("{out}", &to));
         }
-        if !self.arguments.iter().any(mentions) {
+        if self.passes == Passes::Parquet && !self.arguments.iter().any(mentions) {
             command.args([&from, &to]);
         }
         command

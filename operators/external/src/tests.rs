@@ -7,6 +7,7 @@ use voxflow_contract::{
 
 use crate::exec::ExecKind;
 use crate::operator::Exec;
+use crate::process::Passes;
 
 fn params(script: &str, more: &[(&str, serde_json::Value)]) -> Params {
     let mut values = serde_json::Map::new();
@@ -70,6 +71,26 @@ fn what_a_program_gives_is_taken() {
 }
 
 #[test]
+fn streams_go_in_and_come_out() {
+    let arrow = |script: &str| {
+        let arguments = ["-c", script].map(serde_json::Value::from).to_vec();
+        exec("", &[("passes", "arrow".into()), ("arguments", arguments.into())])
+    };
+    let rows = points(&["a", "b"]);
+    assert_eq!(apply(arrow("cat").as_ref(), &rows), (Ok(rows.clone()), vec![]));
+    let (given, refused) = apply(arrow("head -c 500").as_ref(), &rows);
+    assert_eq!(given, Ok(points(&[])));
+    assert_eq!(refused.len(), 2);
+    assert!(refused.iter().all(|(_, why)| why.starts_with("program_output: ")), "{refused:?}");
+    let silent = apply(arrow("cat >/dev/null").as_ref(), &points(&["a"])).0.expect_err("nothing");
+    assert!(silent.starts_with("program_output: ") && silent.ends_with("it is empty"), "{silent}");
+    let context = BuildContext { seed: 0, stage: "x".to_owned() };
+    let errors = ExecKind.build(&params("cat", &[("passes", "arrow".into())]), &context).err();
+    let errors = errors.expect("it names files");
+    assert!(errors[0].key == "arguments" && errors[0].message.contains("no files"), "{errors:?}");
+}
+
+#[test]
 fn one_bad_sample_costs_itself_only() {
     // The least sample stands in the file's statistics as plain text.
     let script = "if grep -q bad \"$1\"; then echo no good >&2; exit 3; fi; cp \"$1\" \"$2\"";
@@ -120,6 +141,7 @@ fn rows_are_put_in_order_and_missing_ones_refused() {
             arguments: Vec::new(),
             limit: std::time::Duration::from_secs(1),
             memory_mib: None,
+            passes: Passes::Parquet,
         },
         output: tables::points(),
         retries: 0,

@@ -1,5 +1,6 @@
 //! Codecs: bytes to values and back, without paths and without a clock.
 
+pub mod arrow_stream;
 mod axis_order;
 pub mod binvox;
 mod bit_slab;

@@ -36,6 +36,7 @@ mod writer;
 
 pub use bridge::{from_record_batch, to_record_batch};
 pub use checked::{BlockHashes, CheckedSource, HashingWriter};
+pub(crate) use reader::guarded;
 pub use reader::{ParquetFooter, ParquetReader};
 pub use writer::{ParquetWriter, WriteOptions};
 

@@ -22,8 +22,12 @@ use crate::files::{FileFacts, changed_since, check_size, read_whole, stamp, writ
 const EXTENSIONS: [&str; 2] = ["jsonl", "ndjson"];
 /// Bytes of a text that stands in a list at most: it is kept in memory as long as the sample is listed.
 const MOST_TEXT_BYTES: usize = 4096;
-/// What stamps begin with: of a sample that is its own text, of one whose hash the list says.
+/// The format of a text where the list says none.
+const PLAIN: &str = "txt";
+/// What stamps begin with: of a sample that is its own text, of one whose hash the list says. A text of
+/// another format than plain has that first, then a line break.
 const TEXT: &str = "text ";
+const TEXT_OF: &str = "text/";
 const HASH: &str = "blake3 ";
 
 /// Parameters of `manifest`.
@@ -64,7 +68,8 @@ impl Kind for ManifestKind {
          - `path` and `blake3`, the hash of the file in hexadecimal: the list alone says what changed, no \
          file is looked at before it is read, and one that has another hash is refused. `bytes`, its \
          size, tells how much memory to keep free for it.\n\
-         - `text`: up to 4096 bytes that are the sample themselves, of format `txt`.\n\n\
+         - `text`: up to 4096 bytes that are the sample themselves; `format` says of which format they \
+         are (`off`, `obj`, ...; `txt` when not given).\n\n\
          Other members are passed over, and so are empty lines. In a folder of lists the files are read in \
          the order of their names; all together are one list. Cut a long list into several, and a \
          change of one costs `watch` that one alone.\n\n\
@@ -146,6 +151,8 @@ struct Line<'a> {
     bytes: Option<u64>,
     #[serde(borrow, default)]
     text: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    format: Option<Cow<'a, str>>,
 }
 
 impl Source for Manifest {
@@ -176,9 +183,9 @@ impl Source for Manifest {
         let (kept, files) = map_rows(entries.len(), refusals, |row| self.read(&entries[row]));
         let kept: Vec<&Entry> = kept.into_iter().map(|row| &entries[row]).collect();
         let paths = || kept.iter().map(|entry| entry.path.as_deref().unwrap_or_default());
-        let format = |path: &str| match Path::new(path).extension().and_then(OsStr::to_str) {
-            _ if path.is_empty() => "txt".to_owned(),
-            extension => extension.unwrap_or_default().to_ascii_lowercase(),
+        let format = |entry: &&Entry| match (text_of(&entry.stamp), &entry.path) {
+            (Some((format, _)), _) => format.to_owned(),
+            (None, path) => extension_of(path.as_deref().unwrap_or_default()).to_ascii_lowercase(),
         };
         let contents = files.iter().map(|bytes| *ContentHash::of(bytes).as_bytes());
         let values = vec![
@@ -186,7 +193,7 @@ impl Source for Manifest {
             Values::utf8(kept.iter().map(|entry| &entry.category)),
             Values::fixed_binary(ContentHash::LEN, contents),
             Values::utf8(paths()),
-            Values::utf8(paths().map(format)),
+            Values::utf8(kept.iter().map(format)),
             Values::binary(&files),
             Values::images(&vec![Vec::<Image>::new(); files.len()]),
         ];
@@ -249,6 +256,16 @@ impl Source for Manifest {
     }
 }
 
+fn extension_of(path: &str) -> &str {
+    Path::new(path).extension().and_then(OsStr::to_str).unwrap_or_default()
+}
+
+/// Format and bytes of a sample that is its own text.
+fn text_of(stamp: &str) -> Option<(&str, &str)> {
+    let plain = stamp.strip_prefix(TEXT).map(|text| (PLAIN, text));
+    plain.or_else(|| stamp.strip_prefix(TEXT_OF)?.split_once('\n'))
+}
+
 fn is_list(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
@@ -305,7 +322,7 @@ impl Manifest {
             let id = line.map_err(|what| cannot(format!("line {number}: {what}")))?;
             listed.ids.push_str(&id);
             listed.ids.push('\n');
-            listed.names_files |= !stamp.starts_with(TEXT) && !stamp.starts_with(HASH);
+            listed.names_files |= text_of(&stamp).is_none() && !stamp.starts_with(HASH);
         }
         listed.ids.shrink_to_fit();
         Ok(listed)
@@ -328,7 +345,7 @@ impl Manifest {
     }
 
     fn read(&self, entry: &Entry) -> Result<Vec<u8>, Fault> {
-        if let Some(text) = entry.stamp.strip_prefix(TEXT) {
+        if let Some((_, text)) = text_of(&entry.stamp) {
             return Ok(text.as_bytes().to_vec());
         }
         let relative = entry.path.as_deref().unwrap_or_default();
@@ -364,8 +381,7 @@ fn list_line<'a>(
             return Err(format!("`text` of {bytes} bytes is longer than {MOST_TEXT_BYTES}"));
         }
         (None, None, Some(text)) => {
-            stamp.push_str(TEXT);
-            stamp.push_str(text);
+            write_text_stamp(line.format.as_deref().unwrap_or(PLAIN), text, stamp)?;
             text.len() as u64
         }
         (Some(_), Some(hash), None) => {
@@ -392,6 +408,25 @@ fn list_line<'a>(
     let (sample, category, path) = (&*line.sample, &*line.category, line.path.as_deref());
     listing.push(Listed { sample, category, path, bytes, stamp });
     Ok(line.sample)
+}
+
+/// What [`text_of`] takes apart.
+fn write_text_stamp(format: &str, text: &str, stamp: &mut String) -> Result<(), String> {
+    if format == PLAIN {
+        stamp.push_str(TEXT);
+    } else {
+        if format.is_empty()
+            || !format.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        {
+            let right = "lower-case letters and digits, such as `off`";
+            return Err(format!("`format` must be {right}: {format:?}"));
+        }
+        stamp.push_str(TEXT_OF);
+        stamp.push_str(format);
+        stamp.push('\n');
+    }
+    stamp.push_str(text);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -446,23 +481,22 @@ mod tests {
             json!({"sample": "c", "category": "cup", "text": "abc"}),
             json!({"sample": "d", "category": "cup", "path": "none.off"}),
             json!({"sample": "e", "category": "cup", "path": "x/a.off", "blake3": hash}),
+            json!({"sample": "f", "category": "cup", "text": "OFF\n0 0 0", "format": "off"}),
         ];
         let list = list.map(|line| line.to_string()).join("\n\n");
         let root = folder(&[("x/a.off", "OFF"), ("b.STL", "solid"), ("list.jsonl", &list)]);
         let source = source(json!({"file": root.path().join("list.jsonl")}));
         let entries = source.scan().expect("a scan");
         let ids: Vec<&str> = entries.iter().map(|entry| entry.sample.as_str()).collect();
-        assert_eq!(ids, ["a", "b", "c", "d", "e"]);
+        assert_eq!(ids, ["a", "b", "c", "d", "e", "f"]);
         assert_eq!([entries[0].bytes, entries[1].bytes, entries[2].bytes], [3, 5, 3]);
         let mut refusals = Refusals::default();
         let rows = source.open(&entries, &mut refusals).expect("a batch");
         let formats: Vec<_> = rows.utf8("format").expect("formats").values_iter().collect();
-        assert_eq!(formats, ["off", "stl", "txt"]);
+        assert_eq!(formats, ["off", "stl", "txt", "off"]);
         let bytes = rows.binary("bytes").expect("bytes");
-        assert_eq!(
-            [bytes.value(0), bytes.value(1), bytes.value(2)],
-            [&b"OFF"[..], b"solid", b"abc"]
-        );
+        let bytes: Vec<&[u8]> = (0..4).map(|row| bytes.value(row)).collect();
+        assert_eq!(bytes, [&b"OFF"[..], b"solid", b"abc", b"OFF\n0 0 0"]);
         let codes = refusals.into_rows().into_iter().map(|(row, fault)| (row, fault.code));
         assert_eq!(codes.collect::<Vec<_>>(), [(3, "unreadable"), (4, "changed")]);
         assert_eq!(source.depends_on(), [root.path().join("list.jsonl"), root.path().to_owned()]);
@@ -480,6 +514,8 @@ mod tests {
         assert!(message(&format!("{good}{{}}\n")).starts_with("line 2: missing field `sample`"));
         let wanted = "line 1: must have `path`, `path` and `blake3`, or `text`: ";
         assert!(message(r#"{"sample": "a", "category": "c"}"#).starts_with(wanted));
+        let format = r#"{"sample": "a", "category": "c", "text": "x", "format": "../off"}"#;
+        assert!(message(format).starts_with("line 1: `format` must be lower-case letters"));
         let hash = r#"{"sample": "a", "category": "c", "path": "p", "blake3": "12"}"#;
         assert!(message(hash).starts_with("line 1: `blake3` is not a hash"));
         assert!(message(&line("a", &"x".repeat(4097))).contains("`text` of 4097 bytes"));

@@ -162,9 +162,9 @@ impl ParquetFooter {
     }
 }
 
-/// The `parquet` crate panics on some damaged files (a column chunk of negative length, say); for a
+/// The `parquet` and `arrow` crates panic on some damaged files (a column chunk of negative length, say); for a
 /// program that runs for days that is an error like any other. What `read` borrows is only read.
-fn guarded<T>(read: impl FnOnce() -> Result<T, FormatError>) -> Result<T, FormatError> {
+pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, FormatError>) -> Result<T, FormatError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let said = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it cannot be read");
