@@ -4,6 +4,8 @@
     torch_parity.py --full PARITY      compares at the sizes of the literature, answers and ten training steps;
                                        PARITY is the built example:
                                        cargo build --release -p voxflow-models --example parity
+    torch_parity.py --full PARITY --steps NAME...
+                                       the training steps of these cases alone, such as "pose Concat"
 
 A case is a safetensors file: `weight.*` before anything ran, `input.*`, then `eval.*` (running statistics),
 `train.*` (batch statistics), `grad.*` of `train.loss` and `after.*`, running statistics after that pass. Its
@@ -703,7 +705,7 @@ def compare(parity):
             print(f"| {name} | {prefix[:-1]} | {columns} |", flush=True)
 
 
-def compare_steps(parity, names=None):
+def compare_steps(parity, names):
     """The losses of ten steps: largest difference as a share of a loss, and how many steps stay within 1e-3."""
     print("| case | loss | ours - torch | steps | torch - double | steps | ours - double | steps |")
     print("|---|---|---|---|---|---|---|---|")
@@ -736,9 +738,14 @@ def largest_share(found, expected):
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--full", metavar="PARITY", help="compare at the sizes of the literature")
-    full = arguments.parse_args().full
-    if full:
-        compare(full)
-        compare_steps(full)
+    arguments.add_argument("--steps", metavar="NAME", nargs="+", help="of --full, only the steps of these cases")
+    arguments = arguments.parse_args()
+    unknown = set(arguments.steps or []) - {name for name, _ in full_steps()}
+    if unknown or (arguments.steps and not arguments.full):
+        raise SystemExit(f"no case of --full: {', '.join(sorted(unknown or arguments.steps))}")
+    if arguments.full and not arguments.steps:
+        compare(arguments.full)
+    if arguments.full:
+        compare_steps(arguments.full, arguments.steps)
     else:
         write_fixtures()
