@@ -12,7 +12,7 @@ use voxflow_contract::{
 use crate::grid_rows::{default_resolution, map_grids, resolution_error, voxels_row_bytes};
 use crate::kernels::downsample;
 
-/// Parameters of `downsample`.
+/// Parameters of `downsample` and `downsample_mean`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DownsampleParams {

@@ -2,37 +2,17 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use voxflow_contract::{
     Batch, BuildContext, Fault, Inputs, Kind, Operator, ParamError, Params, Refusals, Schema,
     Stage, key_values, map_rows, occupancy_values, tables,
 };
 
-use crate::downsample::factor_error;
-use crate::grid_rows::{default_resolution, grid_of_row, resolution_error};
+use crate::downsample::{DownsampleParams, factor_error};
+use crate::grid_rows::{grid_of_row, resolution_error};
 use crate::kernels::downsample_mean;
 
 /// Largest resolution of soft grids: 512 MiB each.
 const MAX_SOFT_RESOLUTION: u32 = 512;
-
-/// Parameters of `downsample_mean`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DownsampleMeanParams {
-    /// Cells along each axis of the grids that come in, 1 to 1024.
-    #[serde(default = "default_resolution")]
-    #[schemars(range(min = 1, max = 1024))]
-    pub resolution: u32,
-    /// Cells along each axis that become one; divides `resolution`.
-    #[serde(default = "two")]
-    #[schemars(range(min = 1))]
-    pub factor: u32,
-}
-
-fn two() -> u32 {
-    2
-}
 
 /// `downsample_mean` as a pipeline names it.
 #[derive(Debug, Clone, Copy)]
@@ -76,11 +56,11 @@ impl Kind for DownsampleMeanKind {
     }
 
     fn parameters(&self) -> schemars::Schema {
-        schemars::schema_for!(DownsampleMeanParams)
+        schemars::schema_for!(DownsampleParams)
     }
 
     fn build(&self, params: &Params, _context: &BuildContext) -> Result<Stage, Vec<ParamError>> {
-        let params: DownsampleMeanParams = params.parse()?;
+        let params: DownsampleParams = params.parse()?;
         let mut errors: Vec<_> =
             [resolution_error(params.resolution), factor_error(params.resolution, params.factor)]
                 .into_iter()

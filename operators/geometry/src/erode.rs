@@ -1,38 +1,9 @@
 //! `erode`: grids shrunk by their neighbours.
 
-use std::sync::Arc;
+use voxflow_contract::{BuildContext, Inputs, Kind, ParamError, Params, Stage};
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-use voxflow_contract::{
-    Batch, BuildContext, Fault, Inputs, Kind, Operator, ParamError, Params, Refusals, Schema,
-    Stage, tables,
-};
-
-use crate::grid_rows::{default_resolution, map_grids, resolution_error, voxels_row_bytes};
-use crate::kernels::{Neighbours, erode};
-use crate::ranges::range_error;
-
-/// Parameters of `erode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ErodeParams {
-    /// Cells along each axis of the grids that come in, 1 to 1024.
-    #[serde(default = "default_resolution")]
-    #[schemars(range(min = 1, max = 1024))]
-    pub resolution: u32,
-    /// How often the grid shrinks by a cell, 1 to 64.
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 64))]
-    pub rounds: u32,
-    /// `faces`: the 6 cells that share a face. `corners`: the 26 that share a corner at least.
-    #[serde(default)]
-    pub neighbours: Neighbours,
-}
-
-fn one() -> u32 {
-    1
-}
+use crate::kernels::erode;
+use crate::morphology::{Morphology, MorphologyParams};
 
 /// `erode` as a pipeline names it.
 #[derive(Debug, Clone, Copy)]
@@ -75,71 +46,10 @@ impl Kind for ErodeKind {
     }
 
     fn parameters(&self) -> schemars::Schema {
-        schemars::schema_for!(ErodeParams)
+        schemars::schema_for!(MorphologyParams)
     }
 
     fn build(&self, params: &Params, _context: &BuildContext) -> Result<Stage, Vec<ParamError>> {
-        let params: ErodeParams = params.parse()?;
-        let errors =
-            [resolution_error(params.resolution), range_error("rounds", params.rounds, 1..=64)];
-        let errors: Vec<_> = errors.into_iter().flatten().collect();
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        Ok(Stage::Operator(Arc::new(Erode {
-            resolution: params.resolution as usize,
-            rounds: params.rounds as usize,
-            neighbours: params.neighbours,
-        })))
-    }
-}
-
-struct Erode {
-    resolution: usize,
-    rounds: usize,
-    neighbours: Neighbours,
-}
-
-impl Operator for Erode {
-    fn output(&self) -> Schema {
-        tables::voxels(self.resolution)
-    }
-
-    fn apply(&self, batch: &Batch, refusals: &mut Refusals) -> Result<Batch, Fault> {
-        map_grids(batch, refusals, [self.resolution; 2], |grid| {
-            erode(grid, self.rounds, self.neighbours)
-        })
-    }
-
-    fn bytes_per_row(&self) -> usize {
-        voxels_row_bytes(self.resolution)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-    use voxflow_contract::{Fill, VoxelGrid};
-
-    #[test]
-    fn rounds_and_neighbours_are_as_asked_for_and_the_fill_stays() {
-        let full = vec![255; VoxelGrid::byte_len(8)];
-        let grid = VoxelGrid::from_bits(8, [0.0; 3], [1.0; 3], Fill::Points, full).expect("a grid");
-        let stage = Erode { resolution: 8, rounds: 2, neighbours: Neighbours::Faces };
-        let mut refusals = Refusals::default();
-        let batch = stage.apply(&testing::voxels_batch(&[grid]), &mut refusals).expect("a batch");
-        assert_eq!(batch.numbers::<u32>("occupied").expect("a column"), [64]);
-        assert_eq!(batch.utf8("fill").expect("a column").value(0), "points");
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_named() {
-        let params = serde_json::json!({ "resolution": 0, "rounds": 65 });
-        let params = Params(params.as_object().expect("an object").clone());
-        let context = BuildContext { seed: 0, stage: "grids".to_owned() };
-        let errors = ErodeKind.build(&params, &context).err().expect("two mistakes");
-        let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
-        assert_eq!(keys, ["resolution", "rounds"]);
+        Morphology::build(params, erode)
     }
 }

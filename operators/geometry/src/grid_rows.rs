@@ -28,13 +28,20 @@ pub(crate) fn grid_of_row(
     resolution: usize,
 ) -> Result<VoxelGrid, Fault> {
     let grid = voxels_of_row(batch, row)?;
-    if grid.resolution == resolution {
-        return Ok(grid);
+    check_resolution(grid.resolution, resolution)?;
+    Ok(grid)
+}
+
+/// Refuses a grid of another resolution than the stage was told.
+///
+/// # Errors
+/// `resolution`.
+pub(crate) fn check_resolution(found: usize, told: usize) -> Result<(), Fault> {
+    if found == told {
+        return Ok(());
     }
-    let message = format!(
-        "the grid has {} cells along each axis, not {resolution}; set `resolution`",
-        grid.resolution
-    );
+    let message =
+        format!("the grid has {found} cells along each axis, not {told}; set `resolution`");
     Err(Fault::new("resolution", message))
 }
 

@@ -18,6 +18,7 @@ mod largest_component;
 mod marching_cubes;
 mod marching_cubes_soft;
 mod mesh_stats;
+mod morphology;
 mod normalize;
 mod ranges;
 mod render_poses;
@@ -34,10 +35,10 @@ mod voxelize;
 mod voxelize_points;
 
 pub use decode_mesh::{DecodeMeshKind, DecodeMeshParams};
-pub use dilate::{DilateKind, DilateParams};
+pub use dilate::DilateKind;
 pub use downsample::{DownsampleKind, DownsampleParams};
-pub use downsample_mean::{DownsampleMeanKind, DownsampleMeanParams};
-pub use erode::{ErodeKind, ErodeParams};
+pub use downsample_mean::DownsampleMeanKind;
+pub use erode::ErodeKind;
 pub use extract_poses::{ExtractPosesKind, ExtractPosesParams};
 pub use kernels::{
     BINVOX_CELL_MARGIN, Background, Colors, Faces, Fit, LargestComponent, MAX_RESOLUTION,
@@ -54,6 +55,7 @@ pub use largest_component::{LargestComponentKind, LargestComponentParams};
 pub use marching_cubes::{MarchingCubesKind, MarchingCubesParams};
 pub use marching_cubes_soft::{MarchingCubesSoftKind, MarchingCubesSoftParams};
 pub use mesh_stats::{MeshStatsKind, MeshStatsParams};
+pub use morphology::MorphologyParams;
 pub use normalize::{NormalizeKind, NormalizeParams};
 pub use render_poses::{RenderPosesKind, RenderPosesParams};
 pub use render_views::{ProjectionChoice, RenderViewsKind, RenderViewsParams, RigChoice};

@@ -9,7 +9,9 @@ use voxflow_contract::{
     Stage, map_rows, occupancy_of_row, tables,
 };
 
-use crate::grid_rows::{default_resolution, resolution_error, surface_batch, surface_row_bytes};
+use crate::grid_rows::{
+    check_resolution, default_resolution, resolution_error, surface_batch, surface_row_bytes,
+};
 use crate::kernels::marching_cubes_soft;
 
 /// Parameters of `marching_cubes_soft`.
@@ -109,13 +111,7 @@ impl Operator for MarchingCubesSoft {
     fn apply(&self, batch: &Batch, refusals: &mut Refusals) -> Result<Batch, Fault> {
         let (kept, meshes) = map_rows(batch.rows(), refusals, |row| {
             let grid = occupancy_of_row(batch, row)?;
-            if grid.resolution != self.resolution {
-                let message = format!(
-                    "the grid has {} cells along each axis, not {}; set `resolution`",
-                    grid.resolution, self.resolution
-                );
-                return Err(Fault::new("resolution", message));
-            }
+            check_resolution(grid.resolution, self.resolution)?;
             marching_cubes_soft(&grid, self.iso)
         });
         surface_batch(batch, &kept, &meshes)
