@@ -13,6 +13,7 @@ mod entries;
 mod fault;
 mod feed;
 mod filing;
+mod forecast;
 mod graph;
 mod guard;
 mod held;
@@ -21,15 +22,18 @@ mod inputs;
 mod join;
 mod leakage;
 mod made;
+mod meter;
 mod packet;
 mod permits;
 mod pool;
 mod prepare;
+mod prices;
 mod resident;
 mod run;
 mod samples;
 mod scan;
 mod shared;
+mod sizes;
 mod stage_operator;
 mod survey;
 #[cfg(test)]
@@ -53,6 +57,6 @@ pub use run::{Options, Report, SampleFate, TaskProgress, TaskReport, kept_stages
 pub(crate) use samples::{Edit, EditKind, Samples};
 pub use scan::{Scan, scan_sources};
 pub use shared::Stop;
-pub use survey::{StageSurvey, survey};
+pub use survey::{Estimate, StageSurvey, Survey, survey};
 
 pub use crate::store::StageFacts;
