@@ -26,7 +26,6 @@ sys.path.insert(0, str(REPOSITORY / "benches/peers"))
 import numpy as np  # noqa: E402
 import shapes  # noqa: E402
 
-PIPELINE = str(REPOSITORY / "pipelines/meshes-to-views.toml")
 LEFT = re.compile(r"^ *all (.*?)(?:, about (.*) left)?$")
 UNITS = {"s": 1, "min": 60, "h": 3600}
 
@@ -51,7 +50,7 @@ def seconds(text):
 
 
 def run(binary, home, data, workers, options):
-    command = [binary, "--home", home, "run", PIPELINE, "--set", f"root={data}", *options, "--workers", str(workers), "--progress", "plain", "--format", "json"]
+    command = [binary, "--home", home, "run", *options[:1], "--set", f"root={data}", *options[1:], "--workers", str(workers), "--progress", "plain", "--format", "json"]
     begun, told = time.monotonic(), []
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in child.stderr:
@@ -64,7 +63,7 @@ def run(binary, home, data, workers, options):
 
 
 def price(binary, home, data, workers, options):
-    command = [binary, "--home", home, "plan", PIPELINE, "--set", f"root={data}", *options, "--format", "json"]
+    command = [binary, "--home", home, "plan", *options[:1], "--set", f"root={data}", *options[1:], "--format", "json"]
     workers_option = ["--workers", str(workers)]
     plan = subprocess.run(command + workers_option, capture_output=True, text=True)
     if plan.returncode == 0:
@@ -121,9 +120,10 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--small", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--pipeline", default=str(REPOSITORY / "pipelines/meshes-to-views.toml"))
     parser.add_argument("--set", action="append", default=[], help="as of `voxflow run`")
     arguments = parser.parse_args()
-    options = [word for value in arguments.set for word in ("--set", value)]
+    options = [arguments.pipeline] + [word for value in arguments.set for word in ("--set", value)]
     with tempfile.TemporaryDirectory(prefix="cost-") as folder:
         folder = pathlib.Path(folder)
         lay(folder / "learn/shape", 0, arguments.small, {"a20k": 20_000, "b100k": 100_000, "c100k": 120_000})
