@@ -274,6 +274,9 @@ pub struct PlanArgs {
     /// Device of every stage that has one, whatever the pipeline says
     #[arg(long, value_enum)]
     pub device: Option<Device>,
+    /// Worker threads that the price is for [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
     /// End with code 1 when there is something to make, for scripts
     #[arg(long)]
     pub exit_code: bool,

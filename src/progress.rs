@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli;
 use crate::engine::{Counters, TaskProgress};
+use crate::terminal;
 
 /// How often live lines are drawn.
 const LIVE: Duration = Duration::from_millis(200);
@@ -23,8 +24,6 @@ pub(crate) struct StageLine {
     pub(crate) id: String,
     /// Samples its source has; `None` for a task, which tells its progress itself.
     pub(crate) samples: Option<u64>,
-    /// Whether rows end here.
-    pub(crate) is_sink: bool,
 }
 
 /// Shows progress until it is dropped.
@@ -154,47 +153,19 @@ impl Board {
 
     fn summary(&self) -> String {
         let elapsed = self.begun.elapsed();
-        let left = self.left(elapsed).map(|left| format!(", about {} left", seconds(left)));
-        format!("{}{}", seconds(elapsed), left.unwrap_or_default())
+        let duration = |duration: Duration| terminal::duration(duration.as_secs_f64());
+        let left = self.left(elapsed).map(|left| format!(", about {} left", duration(left)));
+        format!("{}{}", duration(elapsed), left.unwrap_or_default())
     }
 
-    /// Time that is left, from what was done in this run: rows while there are rows to prepare, then
-    /// the task at work. Tasks that have not begun are not counted.
+    /// Time that is left: of the rows while there are rows to make, foretold by what they are likely to
+    /// cost, then of the task at work. Tasks that have not begun are not counted.
     fn left(&self, elapsed: Duration) -> Option<Duration> {
-        let sink = self.stages.iter().position(|stage| stage.is_sink);
-        if let Some((stage, samples)) = sink.and_then(|i| Some((i, self.stages[i].samples?))) {
-            let root = self.counters.stage(0);
-            let count = self.counters.stage(stage);
-            let made = count.rows_out.saturating_sub(count.reused);
-            let to_make = samples.saturating_sub(root.refused + count.rows_out + count.refused);
-            if to_make > 0 {
-                return (made > 0).then(|| elapsed.mul_f64(to_make as f64 / made as f64));
-            }
+        if let Some(left) = self.counters.left() {
+            return Some(left);
         }
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, _, share) = tasks.last()?;
         (*share > 0.02 && *share < 1.0).then(|| elapsed.mul_f64((1.0 - share) / share))
-    }
-}
-
-/// `42 s`, `3 min 20 s`, `2 h 05 min`.
-fn seconds(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_readable() {
-        assert_eq!(seconds(Duration::from_secs(42)), "42 s");
-        assert_eq!(seconds(Duration::from_secs(200)), "3 min 20 s");
-        assert_eq!(seconds(Duration::from_secs(7500)), "2 h 05 min");
     }
 }

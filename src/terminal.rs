@@ -65,6 +65,18 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
+/// A time for people: `1.5 s`, `41 s`, `3 min 20 s`, `2 h 05 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    // A rounded minute is one.
+    let whole = seconds.round().clamp(0.0, 1e15) as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
 /// A number of bytes for people: `1.5 MiB`.
 pub(crate) fn bytes(number: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -89,6 +101,12 @@ mod tests {
             [bytes(0), bytes(1023), bytes(1536), bytes(3 << 30)],
             ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]
         );
+    }
+
+    #[test]
+    fn durations_are_readable() {
+        assert_eq!([0.04, 9.44, 59.6].map(duration), ["0.0 s", "9.4 s", "1 min 00 s"]);
+        assert_eq!([41.2, 200.0, 7500.0].map(duration), ["41 s", "3 min 20 s", "2 h 05 min"]);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use voxflow_contract::{Schema, tables};
 
 use crate::cli::{Format, GlobalArgs, PlanArgs};
 use crate::commands::operators::columns_json;
-use crate::commands::run::{explain, graph_of};
-use crate::engine::{Scan, StageSurvey, scan_sources, survey};
+use crate::commands::run::{explain, graph_of, workers};
+use crate::engine::{Scan, StageSurvey, Survey, scan_sources, survey};
 use crate::error::Error;
 use crate::exit_code;
 use crate::parameter_docs;
@@ -31,12 +31,14 @@ pub fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let graph = graph_of(&plan);
     let listed = scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
     let scans: Vec<_> = (0..plan.stages.len()).map(|i| listed.get(&i).map(facts_of)).collect();
-    let surveys = survey(&graph, &listed, &global.home).map_err(|fault| explain(fault, ""))?;
+    let workers = workers(args.workers);
+    let found = survey(&graph, &listed, &global.home, workers);
+    let found = found.map_err(|fault| explain(fault, ""))?;
     match args.format {
-        Format::Text => terminal::print(&text(&plan, &scans, &surveys)),
-        Format::Json => terminal::print_json(&json(&plan, &scans, &surveys)),
+        Format::Text => terminal::print(&text(&plan, &scans, &found, workers)),
+        Format::Json => terminal::print_json(&json(&plan, &scans, &found, workers)),
     }?;
-    let is_left = surveys.values().any(|survey| survey.is_kept && survey.to_make > 0);
+    let is_left = found.stages.values().any(|survey| survey.is_kept && survey.to_make > 0);
     Ok(if args.exit_code && is_left { exit_code::DIFFERENT } else { exit_code::SUCCESS })
 }
 
@@ -57,11 +59,7 @@ fn facts_of(scan: &Scan) -> ScanFacts {
     }
 }
 
-fn text(
-    plan: &Plan,
-    scans: &[Option<ScanFacts>],
-    surveys: &BTreeMap<usize, StageSurvey>,
-) -> String {
+fn text(plan: &Plan, scans: &[Option<ScanFacts>], found: &Survey, workers: usize) -> String {
     let mut text = format!("{}: {}\n", plan.name, plan.file.display());
     if !plan.description.is_empty() {
         text += &format!("{}\n", plan.description);
@@ -80,21 +78,15 @@ fn text(
     for (stage, scan) in plan.stages.iter().zip(scans) {
         text += &stage_text(plan, stage, scan.as_ref());
     }
-    text + &survey_text(plan, surveys)
+    text + &survey_text(plan, &found.stages)
+        + &price_text(plan, found, workers)
         + "\nThe plan is good. Nothing was read but lists of files.\n"
 }
 
 /// What a run would make, of the stages whose rows are kept.
 fn survey_text(plan: &Plan, surveys: &BTreeMap<usize, StageSurvey>) -> String {
     let mut text = "\nto do\n".to_owned();
-    let mut seconds = Some(0.0);
-    for (stage, survey) in surveys {
-        if survey.to_make > 0 {
-            seconds = seconds.zip(survey.seconds).map(|(sum, more)| sum + more);
-        }
-        if !survey.is_kept {
-            continue;
-        }
+    for (stage, survey) in surveys.iter().filter(|(_, survey)| survey.is_kept) {
         let number = |count: u64| terminal::thousands(count);
         let mut line = format!("  {:<16} ", plan.stages[*stage].id);
         if survey.to_make == 0 {
@@ -112,15 +104,32 @@ fn survey_text(plan: &Plan, surveys: &BTreeMap<usize, StageSurvey>) -> String {
         }
         text += &format!("{line}\n");
     }
-    let is_left = surveys.values().any(|survey| survey.to_make > 0);
-    match seconds {
-        Some(seconds) if is_left => {
-            text + &format!(
-                "  about {seconds:.1} s of work on one core, from what it took before\n"
-            )
-        }
-        _ => text,
+    text
+}
+
+/// How long that is likely to take, and what it adds to the store.
+fn price_text(plan: &Plan, found: &Survey, workers: usize) -> String {
+    if found.stages.values().all(|survey| survey.to_make == 0) {
+        return String::new();
     }
+    let bytes = bytes_to_add(found).map(|bytes| format!(", +{}", terminal::bytes(bytes as u64)));
+    let bytes = bytes.unwrap_or_default();
+    let Some(price) = found.price else {
+        let ids = found.untimed.iter().map(|stage| plan.stages[*stage].id.as_str());
+        let ids = ids.collect::<Vec<_>>().join(", ");
+        return format!("  no timings yet of {ids}: nobody knows how long it takes{bytes}\n");
+    };
+    let [about, low, high] = [price.seconds, price.low, price.high].map(terminal::duration);
+    let workers = if workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
+    format!(
+        "  about {about} with {workers} ({low} to {high}){bytes}, from what was measured before\n"
+    )
+}
+
+/// Bytes that the store is likely to grow by; `None` where a stage never had a row.
+fn bytes_to_add(found: &Survey) -> Option<f64> {
+    let growing = found.stages.values().filter(|survey| survey.is_kept && survey.to_make > 0);
+    growing.map(|survey| survey.bytes).sum()
 }
 
 /// A stage hangs below the first stage it reads from; the others stand beside it.
@@ -195,7 +204,7 @@ fn parameters(stage: &PlannedStage) -> Vec<(String, Value, bool)> {
     all
 }
 
-fn json(plan: &Plan, scans: &[Option<ScanFacts>], surveys: &BTreeMap<usize, StageSurvey>) -> Value {
+fn json(plan: &Plan, scans: &[Option<ScanFacts>], found: &Survey, workers: usize) -> Value {
     let stages = plan.stages.iter().zip(scans).enumerate().map(|(position, (stage, scan))| {
         let from: Vec<_> = stage.from.iter().map(|&i| plan.stages[i].id.as_str()).collect();
         let parameters: serde_json::Map<_, _> =
@@ -213,7 +222,7 @@ fn json(plan: &Plan, scans: &[Option<ScanFacts>], surveys: &BTreeMap<usize, Stag
             "columns": stage.schema.as_ref().map(columns_json),
             "fingerprint": stage.fingerprint,
             "scan": scan,
-            "to_do": surveys.get(&position).map(survey_json),
+            "to_do": found.stages.get(&position).map(survey_json),
         })
     });
     json!({
@@ -225,7 +234,21 @@ fn json(plan: &Plan, scans: &[Option<ScanFacts>], surveys: &BTreeMap<usize, Stag
         "parameters": plan.parameters,
         "text_digest": plan.text_digest,
         "fingerprint": plan.fingerprint(),
+        "price": price_json(plan, found, workers),
         "stages": stages.collect::<Vec<_>>(),
+    })
+}
+
+fn price_json(plan: &Plan, found: &Survey, workers: usize) -> Value {
+    let untimed: Vec<_> =
+        found.untimed.iter().map(|stage| plan.stages[*stage].id.as_str()).collect();
+    json!({
+        "workers": workers,
+        "seconds": found.price.map(|price| price.seconds),
+        "seconds_low": found.price.map(|price| price.low),
+        "seconds_high": found.price.map(|price| price.high),
+        "bytes": bytes_to_add(found),
+        "untimed": untimed,
     })
 }
 

@@ -138,7 +138,6 @@ fn stage_lines(graph: &Graph, scans: &BTreeMap<usize, Scan>) -> Vec<StageLine> {
         id: node.id.clone(),
         samples: (!tasks.contains(&i))
             .then(|| scans.get(&graph.root(i)).map_or(0, |scan| scan.entries.len() as u64)),
-        is_sink: graph.sinks().contains(&i),
     };
     graph.nodes.iter().enumerate().map(line).collect()
 }

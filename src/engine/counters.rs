@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::forecast::Forecast;
+
 /// What one stage did, in a part or in a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageCount {
@@ -43,12 +45,14 @@ struct Live {
 #[derive(Default)]
 pub struct Counters {
     stages: Vec<Live>,
+    forecast: Forecast,
 }
 
 impl Counters {
     /// Counters for that many stages.
     pub fn new(stages: usize) -> Self {
-        Self { stages: (0..stages).map(|_| Live::default()).collect() }
+        let stages = (0..stages).map(|_| Live::default()).collect();
+        Self { stages, forecast: Forecast::default() }
     }
 
     /// What stage `stage` did so far in this process.
@@ -62,6 +66,17 @@ impl Counters {
             reused: get(&live.reused),
             nanos: get(&live.nanos),
         }
+    }
+
+    /// Time until this process has made all its rows; `None` while nothing can be said of it, and once
+    /// they are made.
+    pub fn left(&self) -> Option<Duration> {
+        self.forecast.left()
+    }
+
+    /// What is foretold of the work that is left.
+    pub(crate) fn forecast(&self) -> &Forecast {
+        &self.forecast
     }
 
     /// Adds what a stage did.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use voxflow_contract::{MachineFault, Refusal};
 
 use super::counters::StageCount;
+use crate::store::Cost;
 
 /// What a process did in this run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ use super::counters::StageCount;
 pub(crate) struct Made {
     /// Rows and seconds, by stage.
     pub(crate) stages: Vec<StageCount>,
+    /// What it was timed at, by stage.
+    pub(crate) costs: Vec<Cost>,
     /// Samples that could not be opened.
     pub(crate) unopened: Vec<Refusal>,
 }
@@ -49,6 +52,9 @@ impl Made {
     pub(crate) fn add(&mut self, other: Self) {
         for (stage, count) in self.stages.iter_mut().zip(other.stages) {
             *stage += count;
+        }
+        for (cost, more) in self.costs.iter_mut().zip(&other.costs) {
+            cost.add(more);
         }
         self.unopened.extend(other.unopened);
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
 
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -15,6 +14,7 @@ use super::counters::{StageCount, nanos};
 use super::fault::EngineFault;
 use super::inbox::Inbox;
 use super::packet::{Packet, Refused};
+use super::prices::Job;
 use super::shared::Shared;
 use super::stage_operator::{Packets, Port, StageSpec, refusals, stage_operator};
 use super::work::{KeepWork, OperatorWork, Worked, open_part};
@@ -34,7 +34,8 @@ pub(crate) fn build(worker: &mut Worker, shared: &Arc<Shared>) {
                     let work = Arc::new(OperatorWork { operator, limits });
                     let root = shared.graph.root(index);
                     let serves = shared.kept[&root].served_by(index);
-                    let spec = StageSpec { stage: index, root, work, serves, is_counted: true };
+                    let job = Job::Work(index);
+                    let spec = StageSpec { stage: index, root, work, serves, job };
                     stage_operator(scope, spec, inputs, shared)
                 }
                 // What they need is asked of the store once all rows are there.
@@ -48,7 +49,7 @@ pub(crate) fn build(worker: &mut Worker, shared: &Arc<Shared>) {
                 let writer = Arc::clone(&shared.writers[&stage]);
                 let (scans, serves) = (Arc::clone(&shared.scans), kept.only(stage));
                 let work = Arc::new(KeepWork { writer, scans, root });
-                let spec = StageSpec { stage, root, work, serves, is_counted: false };
+                let spec = StageSpec { stage, root, work, serves, job: Job::Keep(stage) };
                 let (_, none) = stage_operator(scope, spec, vec![rows[&stage].clone()], shared);
                 refused.push(none);
             }
@@ -160,10 +161,13 @@ fn read_part(
     shared: &Shared,
     part: u64,
 ) -> (Batch, Vec<Refused>) {
-    let begun = Instant::now();
-    let samples = &shared.lists[&root].parts[part as usize].samples;
-    let entries = shared.scans[&root].entries.unpack(samples);
-    let worked = open_part(source, entries, shared.sample_limits).unwrap_or_else(|fault| {
+    let (entries, meter) = (&shared.scans[&root].entries, &shared.meters[&root]);
+    let of_list = &shared.lists[&root].parts[part as usize];
+    meter.claim(entries, part, of_list);
+    let timed = meter.begin(part, Job::Work(root));
+    let samples = &of_list.samples;
+    let opened = entries.unpack(samples);
+    let worked = open_part(source, opened, shared.sample_limits).unwrap_or_else(|fault| {
         shared.fail(EngineFault::machine(&shared.graph.nodes[root].id, fault));
         Worked { rows: Batch::empty(source.output()), refused: Vec::new() }
     });
@@ -172,11 +176,12 @@ fn read_part(
         rows_out: worked.rows.rows() as u64,
         refused: worked.refused.len() as u64,
         reused: 0,
-        nanos: nanos(begun.elapsed()),
+        nanos: nanos(timed.elapsed()),
     };
     shared.counters.add(root, count);
+    meter.end(&timed, entries, (part, of_list), None, &worked.rows);
     let unknown = |_: &str| None;
-    let refused = refusals(root, root, shared, worked.refused, unknown, begun.elapsed());
+    let refused = refusals(root, root, shared, worked.refused, unknown, timed.elapsed());
     match shared.learn(root, &worked.rows) {
         Ok(missing) if missing.len() == worked.rows.rows() => (worked.rows, refused),
         Ok(missing) => (worked.rows.gather(&missing), refused),

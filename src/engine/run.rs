@@ -24,6 +24,7 @@ use super::graph::Graph;
 use super::held::Held;
 use super::leakage::Duplicates;
 use super::made::Made;
+use super::meter::Meter;
 use super::permits::Budget;
 use super::pool::Pool;
 use super::prepare;
@@ -32,7 +33,7 @@ use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
 use super::trainer::{Start, start};
 use super::work_list::{Kept, WorkList, keys_of};
-use crate::store::{Cost, KeptFiles, StageFacts, StageStore, StageWriter, Store, Turn};
+use crate::store::{Cost, KeptFiles, Size, StageFacts, StageStore, StageWriter, Store, Turn};
 
 /// Parts that may be in flight for each thread, whatever their size.
 const PARTS_PER_THREAD: usize = 3;
@@ -296,7 +297,6 @@ impl Process {
 
     fn share(&self, store: &Store) -> Result<Shared, EngineFault> {
         let (options, graph) = (&self.options, &self.graph);
-        let processes = options.cluster.as_ref().map_or(1, |cluster| cluster.addresses.len());
         let (stores, writers) = self.open_stages(store)?;
         let (mut facts, mut kept) = (BTreeMap::new(), BTreeMap::new());
         for &root in self.scans.keys() {
@@ -323,6 +323,7 @@ impl Process {
             keys: BTreeMap::new(),
             lists: BTreeMap::new(),
             claims: BTreeMap::new(),
+            meters: BTreeMap::new(),
             counters: Arc::clone(&options.counters),
             pool,
             budget: Budget::new(options.memory_bytes, parts),
@@ -333,21 +334,45 @@ impl Process {
             fault: Mutex::default(),
         };
         for (&root, scan) in self.scans.iter() {
-            let (list, keys) = {
-                let known = shared.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
-                let (kept, stores) = (&shared.kept[&root], shared.stores_of(root));
-                let (per_row, place) = (graph.bytes_per_row(root), (self.process(), processes));
-                let keys = keys_of(&scan.entries, &known);
-                (WorkList::new(scan, kept, &stores, &keys, per_row, place), keys)
-            };
-            self.count_reused(root, &list);
-            // What another process learns is not told here.
-            let keys = if processes == 1 { keys } else { vec![None; keys.len()] };
-            shared.keys.insert(root, Mutex::new(keys));
-            shared.claims.insert(root, Claims::new(&list));
-            shared.lists.insert(root, list);
+            self.share_source(&mut shared, root, scan, store)?;
         }
         Ok(shared)
+    }
+
+    /// Sees what is to be made of a source, and in which order.
+    fn share_source(
+        &self,
+        shared: &mut Shared,
+        root: usize,
+        scan: &Scan,
+        store: &Store,
+    ) -> Result<(), EngineFault> {
+        let (options, graph) = (&self.options, &self.graph);
+        let processes = options.cluster.as_ref().map_or(1, |cluster| cluster.addresses.len());
+        let (list, keys) = {
+            let known = shared.facts[&root].lock().unwrap_or_else(PoisonError::into_inner);
+            let (kept, stores) = (&shared.kept[&root], shared.stores_of(root));
+            let (per_row, place) = (graph.bytes_per_row(root), (self.process(), processes));
+            let keys = keys_of(&scan.entries, &known);
+            (WorkList::new(scan, kept, &stores, &keys, per_row, place), keys)
+        };
+        self.count_reused(root, &list);
+        // `watch` makes few rows at a time, and keeps no timings.
+        let mut meter = Meter::new(root, Arc::clone(&options.counters));
+        if !list.parts.is_empty() && options.held.is_none() {
+            let read = meter.read(graph, &shared.kept[&root], store, (&list, &keys));
+            read.map_err(|fault| EngineFault::machine(&graph.nodes[root].id, fault))?;
+        }
+        let claims = Claims::new(&list, |part| meter.predicted(&scan.entries, part));
+        let in_order = claims.order().iter().map(|part| &list.parts[*part as usize]);
+        meter.plan(options.workers, &scan.entries, in_order);
+        // What another process learns is not told here.
+        let keys = if processes == 1 { keys } else { vec![None; keys.len()] };
+        shared.keys.insert(root, Mutex::new(keys));
+        shared.claims.insert(root, claims);
+        shared.meters.insert(root, meter);
+        shared.lists.insert(root, list);
+        Ok(())
     }
 
     /// What the store has of every streaming stage, and who adds to it.
@@ -387,11 +412,19 @@ impl Process {
     /// What this process made.
     fn made(&self) -> Made {
         let stages = (0..self.graph.nodes.len()).map(|i| self.options.counters.stage(i));
-        let unopened = match self.opened.get() {
-            Some(Ok(opened)) => opened.shared.unopened.lock().map(|all| all.clone()),
-            _ => Ok(Vec::new()),
+        let stages: Vec<StageCount> = stages.collect();
+        let Some(Ok(opened)) = self.opened.get() else {
+            return Made { stages, costs: Vec::new(), unopened: Vec::new() };
         };
-        Made { stages: stages.collect(), unopened: unopened.unwrap_or_default() }
+        let shared = &opened.shared;
+        let unopened = shared.unopened.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cost = |(stage, count): (usize, &StageCount)| {
+            let timed = shared.meters.get(&self.graph.root(stage)).map(|m| m.cost(stage));
+            let rows = count.rows_in.saturating_sub(count.reused);
+            Cost { rows, nanos: count.nanos, ..timed.unwrap_or_default() }
+        };
+        let costs = stages.iter().enumerate().map(cost).collect();
+        Made { stages, costs, unopened }
     }
 
     /// On the first worker: makes the data sets, once all rows are there.
@@ -408,12 +441,9 @@ impl Process {
             return Ok(Report { folder: opened.folder.clone(), is_first: true, ..report });
         }
         for (&stage, store) in &opened.shared.stores {
-            let count = made.stages[stage];
-            let cost =
-                Cost { rows: count.rows_in.saturating_sub(count.reused), nanos: count.nanos };
-            if cost.rows > 0 {
+            if made.costs[stage].rows > 0 {
                 let store = store.read().unwrap_or_else(PoisonError::into_inner);
-                let added = store.add_cost(cost);
+                let added = store.add_cost(&made.costs[stage]);
                 added.map_err(|f| EngineFault::machine(&self.graph.nodes[stage].id, f))?;
             }
         }
@@ -424,7 +454,23 @@ impl Process {
             &made,
             self.options.tells_fates,
         )?;
+        self.keep_costs_of_sinks(&report)?;
         Ok(Report { folder: opened.folder.clone(), is_first: true, ..report })
+    }
+
+    /// Adds what it took to write the rows of data sets that no run had written before.
+    fn keep_costs_of_sinks(&self, report: &Report) -> Result<(), EngineFault> {
+        for sink in self.graph.sinks() {
+            let (node, count) = (&self.graph.nodes[sink], report.stages[sink]);
+            let rows = count.rows_out.saturating_sub(count.reused);
+            let mut cost = Cost { rows, nanos: count.nanos, ..Cost::default() };
+            cost.timings.add(Size { rows, ..Size::default() }, count.nanos);
+            if rows > 0 {
+                let added = self.store.stage(&node.facts).and_then(|kept| kept.add_cost(&cost));
+                added.map_err(|fault| EngineFault::machine(&node.id, fault))?;
+            }
+        }
+        Ok(())
     }
 
     fn run_task(&self, worker: &mut Worker, opened: &Opened, place: usize, task: usize) {

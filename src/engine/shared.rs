@@ -11,6 +11,7 @@ use super::counters::Counters;
 use super::fault::EngineFault;
 use super::graph::Graph;
 use super::held::Held;
+use super::meter::Meter;
 use super::permits::Budget;
 use super::pool::Pool;
 use super::sample_limits::SampleLimits;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     /// What this process has to do, by source.
     pub(crate) lists: BTreeMap<usize, WorkList>,
     pub(crate) claims: BTreeMap<usize, Claims>,
+    /// What times the jobs, by source.
+    pub(crate) meters: BTreeMap<usize, Meter>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) pool: Pool,
     pub(crate) budget: Arc<Budget>,
@@ -123,6 +126,10 @@ impl Shared {
             let current = (0..entries.len()).map(|i| (entries.sample(i), entries.stamp(i)));
             let saved = facts.lock().unwrap_or_else(PoisonError::into_inner).save(current);
             if let Err(fault) = saved {
+                self.fail(EngineFault::machine(&self.graph.nodes[*root].id, fault));
+            }
+            let keys = self.keys[root].lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(fault) = self.meters[root].keep(&keys) {
                 self.fail(EngineFault::machine(&self.graph.nodes[*root].id, fault));
             }
         }

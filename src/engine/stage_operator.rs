@@ -21,6 +21,7 @@ use super::fault::EngineFault;
 use super::inbox::Inbox;
 use super::join::{join, samples_of};
 use super::packet::{Packet, Refused};
+use super::prices::Job;
 use super::shared::Shared;
 use super::work::{RefusedRow, Work, Worked};
 use super::work_list::Needs;
@@ -46,8 +47,8 @@ pub(crate) struct StageSpec {
     pub(crate) work: Arc<dyn Work>,
     /// The kept stages that have to do with it: a part that needs none of them passes it by.
     pub(crate) serves: Needs,
-    /// Whether it is the stage itself, whose rows count.
-    pub(crate) is_counted: bool,
+    /// Whether that is the stage's own work, whose rows count, or the keeping of its rows.
+    pub(crate) job: Job,
 }
 
 /// Capabilities for the two ports at one time.
@@ -200,13 +201,15 @@ type Held = (Option<Batch>, Option<Arc<super::permits::Permit>>);
 
 /// Joins and works; `None` when the run failed over it.
 fn work_on(spec: &StageSpec, shared: &Shared, part: u64, packets: Vec<Held>) -> Option<Finished> {
-    let begun = Instant::now();
     let permit = packets.iter().find_map(|(_, permit)| permit.clone());
     let batches: Vec<Batch> = packets.into_iter().filter_map(|(batch, _)| batch).collect();
-    if !shared.lists[&spec.root].parts[part as usize].needs.meets(spec.serves) {
+    let of_list = &shared.lists[&spec.root].parts[part as usize];
+    if !of_list.needs.meets(spec.serves) {
         let rows = Packet::rows(part, spec.work.nothing(), permit);
         return Some(Finished { part, rows, refused: Vec::new() });
     }
+    let (entries, meter) = (&shared.scans[&spec.root].entries, &shared.meters[&spec.root]);
+    let timed = meter.begin(part, spec.job);
     let joined = join(&batches).map_err(|e| MachineFault::new(e.to_string()));
     drop(batches);
     let worked = joined.and_then(|rows| Ok((rows.clone(), spec.work.run(rows)?)));
@@ -217,19 +220,19 @@ fn work_on(spec: &StageSpec, shared: &Shared, part: u64, packets: Vec<Held>) -> 
                 rows_out: rows.rows() as u64,
                 refused: refused.len() as u64,
                 reused: 0,
-                nanos: nanos(begun.elapsed()),
+                nanos: nanos(timed.elapsed()),
             };
-            if spec.is_counted {
+            if matches!(spec.job, Job::Work(_)) {
                 shared.counters.add(spec.stage, count);
             }
-            let entries = &shared.scans[&spec.root].entries;
+            meter.end(&timed, entries, (part, of_list), Some(&rows_in), &rows);
             let keys = if refused.is_empty() { None } else { entries.keys_of(&rows_in).ok() };
             let samples = samples_of(&rows_in).unwrap_or_default();
             let key = |sample: &str| {
                 let row = samples.iter().position(|known| *known == sample)?;
                 keys.as_ref()?.get(row).copied()
             };
-            let elapsed = begun.elapsed();
+            let elapsed = timed.elapsed();
             let refused = refusals(spec.stage, spec.root, shared, refused, key, elapsed);
             Some(Finished { part, rows: Packet::rows(part, rows, permit), refused })
         }

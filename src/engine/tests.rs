@@ -16,7 +16,7 @@ use crate::store::{RowKey, Store};
 
 use super::{
     Counters, EngineFault, Graph, Node, Options, Report, SampleLimits, StageFacts, Stop, run,
-    scan_sources,
+    scan_sources, survey,
 };
 
 struct Numbers {
@@ -403,4 +403,31 @@ fn a_stopped_run_commits_what_it_began_and_goes_on_later() {
     let undisturbed = go(&build(&Stop::default()), fresh.path(), 1).expect("it runs");
     assert_eq!(undisturbed.committed, report.committed);
     assert_eq!(undisturbed.refusals.len(), report.refusals.len());
+}
+
+#[test]
+fn what_one_run_measures_is_the_price_of_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let look = |graph: &Graph, workers| {
+        let scans = scan_sources(graph).expect("samples");
+        survey(graph, &scans, folder.path(), workers).expect("a survey")
+    };
+    let before = look(&diamond(300, false), 1);
+    assert_eq!((before.price, before.untimed), (None, vec![0, 1, 2, 3, 5]));
+    go(&diamond(300, false), folder.path(), 2).expect("it runs");
+    let store = Store::open(folder.path()).expect("a store");
+    let busy: f64 = [0, 1, 2, 3]
+        .map(|stage| store.cost(&diamond(300, false).nodes[stage].facts))
+        .iter()
+        .map(|cost| cost.nanos as f64 / 1e9)
+        .sum();
+    let graph = diamond(900, false);
+    let (one, two) = (look(&graph, 1), look(&graph, 2));
+    let (one, two) = (one.price.expect("timings"), two.price.expect("timings"));
+    assert!(one.low < one.seconds && one.seconds < one.high, "{one:?}");
+    assert!(one.seconds > busy, "twice as many samples as before are new: {one:?}, {busy}");
+    assert!(two.seconds < one.seconds, "two workers share it: {two:?}");
+    go(&graph, folder.path(), 2).expect("it runs");
+    let left = &look(&graph, 2).stages[&2];
+    assert_eq!((left.to_make, left.unknown), (90, 90), "what cannot be opened is tried each time");
 }

@@ -102,6 +102,13 @@ impl Kept {
         Needs((0..self.stages.len()).filter(is_missing).map(|number| 1 << number).sum())
     }
 
+    /// At which stages a sample with these states has still to be made; one without has to be opened.
+    pub(crate) fn missing(&self, states: Option<&[State]>) -> Needs {
+        let Some(states) = states else { return self.all() };
+        let missing = states.iter().enumerate().filter(|(_, state)| **state == State::Missing);
+        Needs(missing.map(|(number, _)| 1 << number).sum())
+    }
+
     /// Those stages that are `stage` or come after it.
     pub(crate) fn served_by(&self, stage: usize) -> Needs {
         let serves = |number: &usize| self.upstream[*number].contains(&stage);

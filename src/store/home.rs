@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use voxflow_contract::MachineFault;
 
+use super::cost::Cost;
 use super::facts::Facts;
 use super::files::KeptFiles;
 use super::stage::{StageFacts, StageStore};
+use super::triangles::TriangleCounts;
 
 /// How often a run that waits for another looks whether it may go on.
 const TURN_POLL: Duration = Duration::from_millis(50);
@@ -144,6 +146,18 @@ impl Store {
     pub(crate) fn unread_facts(&self, source_fingerprint: &str) -> Facts {
         let folder = self.root.join("facts").join(short(source_fingerprint));
         Facts::unread(folder, Arc::clone(&self.place))
+    }
+
+    /// What the rows of a stage have cost so far, without a look at them.
+    pub(crate) fn cost(&self, facts: &StageFacts) -> Cost {
+        let folder = self.root.join("rows").join(short(&facts.fingerprint));
+        Cost::read(&folder.join("cost.json"))
+    }
+
+    /// How many triangles the samples of a source have.
+    pub(crate) fn triangles(&self, source_fingerprint: &str) -> TriangleCounts {
+        let folder = self.root.join("triangles").join(short(source_fingerprint));
+        TriangleCounts::new(folder, Arc::clone(&self.place))
     }
 
     /// Files of data sets.

@@ -5,12 +5,13 @@
 //!   lock                       held, shared, by whoever uses the store; alone by who tidies it
 //!   rows/<stage>/stage.json    which stage this is: kind, version, parameters, what it reads from
 //!   rows/<stage>/turn         locked by the run that makes rows of the stage
-//!   rows/<stage>/cost.json    what its rows have cost so far
+//!   rows/<stage>/cost.json    what its rows have cost so far, as sums that a price is fitted to
 //!   rows/<stage>/<shard>.parquet  rows of many samples, about 64 MiB
 //!   rows/<stage>/<shard>.shard    their keys and the hashes of the file; refusals. Without it the
 //!                                 other file does not count
 //!   rows/<stage>/*.lifted     refusals that do not hold any more: their samples are tried again
 //!   facts/<source>/*.facts     the content hash of each sample at the stamp it had
+//!   triangles/<source>/*.triangles  how many triangles samples have, for estimates
 //!   files/<file>               files of data sets, by what is in them
 //!   tmp/<process>/             what a process is writing
 //! ```
@@ -32,18 +33,24 @@ mod place;
 mod read;
 mod sealed;
 mod shard;
+mod size;
 mod stage;
 mod tidy;
+mod timings;
+mod triangles;
 mod write;
 
-pub(crate) use cost::Cost;
+pub(crate) use cost::{Cost, MeshSums};
 pub(crate) use facts::Facts;
 pub(crate) use files::KeptFiles;
 pub(crate) use home::{Store, Turn};
 pub(crate) use key::{RowKey, fingerprint_of};
 pub(crate) use place::Place;
 pub(crate) use read::RowReader;
+pub(crate) use size::Size;
 pub use stage::StageFacts;
 pub(crate) use stage::StageStore;
 pub(crate) use tidy::{Damage, Used, gc, verify};
+pub(crate) use timings::{Price, Timings};
+pub(crate) use triangles::{KnownTriangles, TriangleCounts};
 pub(crate) use write::StageWriter;

@@ -100,9 +100,9 @@ impl StageStore {
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) fn add_cost(&self, more: Cost) -> Result<(), MachineFault> {
-        let Cost { rows, nanos } = self.cost();
-        let cost = Cost { rows: rows + more.rows, nanos: nanos + more.nanos };
+    pub(crate) fn add_cost(&self, more: &Cost) -> Result<(), MachineFault> {
+        let mut cost = self.cost();
+        cost.add(more);
         let text = serde_json::to_vec(&cost).unwrap_or_default();
         self.place.write(&self.folder.join("cost.json"), &text)
     }

@@ -140,7 +140,7 @@ pub(crate) fn gc(
     };
     let (rows, sources) = (short_names(&used.rows), short_names(&used.sources));
     let mut unused = Vec::new();
-    for (folder, names) in [("rows", &rows), ("facts", &sources)] {
+    for (folder, names) in [("rows", &rows), ("facts", &sources), ("triangles", &sources)] {
         for path in list(&root.join(folder))? {
             if !names.contains(&name_of(&path)) {
                 unused.push(path);

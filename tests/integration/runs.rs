@@ -179,12 +179,13 @@ fn a_plan_says_what_is_left_to_do_and_why() {
     let sandbox = Sandbox::new();
     sandbox.write("prepare.toml", PREPARATION);
     let plan = |arguments: &[&str]| {
-        let fixed = ["--home", "home", "plan", "prepare.toml", "--exit-code"];
+        let fixed = ["--home", "home", "plan", "prepare.toml", "--exit-code", "--workers", "1"];
         let ended = sandbox.run(&[&fixed[..], arguments].concat());
         (ended.code, ended.stdout)
     };
     let (code, text) = plan(&[]);
     assert!(code == 1 && text.contains("80 of 80 samples to make (80 new or changed)"), "{text}");
+    assert!(text.contains("no timings yet of"), "{text}");
     assert!(!sandbox.path("home").exists(), "looking leaves nothing behind");
     let ended = sandbox.run(&["--home", "home", "run", "prepare.toml"]);
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -193,8 +194,12 @@ fn a_plan_says_what_is_left_to_do_and_why() {
     let (code, text) = plan(&["--set", "voxels.resolution=8"]);
     assert!(code == 1 && text.contains("resolution: 16 -> 8"), "{text}");
     assert!(text.contains("nothing: 80 samples reused"), "views stay: {text}");
+    assert!(text.contains(" with 1 worker (") && text.contains("from what was measured"), "{text}");
     let (_, json) = plan(&["--set", "views.size=48", "--format", "json"]);
     let json: Value = serde_json::from_str(&json).expect("JSON");
+    let price = |name: &str| json["price"][name].as_f64().expect(name);
+    assert!(0.0 < price("seconds_low") && price("seconds_low") < price("seconds"), "{json}");
+    assert!(price("seconds") < price("seconds_high") && price("bytes") > 0.0, "{json}");
     let stages = json["stages"].as_array().expect("stages");
     let to_do = |id: &str| &stages.iter().find(|s| s["id"] == id).expect("it is there")["to_do"];
     assert_eq!((&to_do("voxels")["to_make"], &to_do("views")["to_make"]), (&0.into(), &80.into()));
