@@ -220,7 +220,7 @@ fn options(graph: &Graph, folder: &Path, workers: usize) -> Options {
         sample_limit: None,
         home: folder.to_owned(),
         run: "one".to_owned(),
-        resume: false,
+        resume: None,
         cluster: None,
         stop: Stop::default(),
         counters: Arc::new(Counters::new(graph.nodes.len())),
