@@ -124,7 +124,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
         sample_limits: SampleLimits::default(),
         home: folder.path().to_owned(),
         run: "run".to_owned(),
-        resume: false,
+        resume: None,
         cluster: None,
         stop: Stop::default(),
         counters: Arc::new(Counters::new(graph.nodes.len())),

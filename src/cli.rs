@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use voxflow_contract::CheckpointChoice;
 
 /// From raw 3D data sets to a trained reconstruction network, as one dataflow.
 #[derive(Debug, Parser)]
@@ -62,6 +63,8 @@ pub enum Command {
     Operators(OperatorsArgs),
     /// List the networks there are, or show the layers of one
     Models(ModelsArgs),
+    /// Make a pipeline of the configuration of another program
+    Pipeline(PipelineArgs),
     /// List, show or make data sets
     Datasets(DatasetsArgs),
     /// Show what is in a file: mesh, grid, picture, table, checkpoint
@@ -179,6 +182,30 @@ impl std::fmt::Display for Allowance {
     }
 }
 
+/// Which run is gone on with, and from which of its checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// Name of the run; the latest of the pipeline without one.
+    pub run: Option<String>,
+    /// The checkpoint; the newest without one.
+    pub from: Option<CheckpointChoice>,
+}
+
+impl FromStr for Resume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((run, from)) = text.rsplit_once('@') {
+            return Ok(Self { run: Some(run.to_owned()), from: Some(from.parse()?) });
+        }
+        match text.parse() {
+            Ok(from) => Ok(Self { run: None, from: Some(from) }),
+            Err(message) if text.starts_with("epoch:") => Err(message),
+            Err(_) => Ok(Self { run: Some(text.to_owned()), from: None }),
+        }
+    }
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -187,6 +214,8 @@ Examples:
   voxflow run pipelines/quickstart.toml --set count=2000 --set epochs=50 --device wgpu
   voxflow run pipelines/meshes-to-voxels.toml --set root=data/meshes --allow-refused 1%
   voxflow run pipelines/quickstart.toml --resume
+  voxflow run pipelines/quickstart.toml --resume=best --set epochs=60
+  voxflow run pipelines/quickstart.toml --resume=quickstart-20261126-074500@epoch:8
   voxflow run pipelines/quickstart.toml --format json | tail -n 1
 
 Exit codes: 0 success, 10-19 set-up (nothing was read), 20 more samples refused than allowed,
@@ -201,9 +230,14 @@ pub struct RunArgs {
     /// How to work.
     #[command(flatten)]
     pub work: WorkArgs,
-    /// Go on with the latest run of this pipeline, or with the run named
-    #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
-    pub resume: Option<Option<String>>,
+    /// Go on with the latest run of this pipeline or the one named, and with training from its
+    /// newest checkpoint, the `best` by validation, or `epoch:N`; later ones are set aside
+    #[arg(long, value_name = "[RUN@]latest|best|epoch:N", num_args = 0..=1, require_equals = true)]
+    pub resume: Option<Option<Resume>>,
+    /// Count the next epoch of training as number N, from 1: learning rates, weights of losses and
+    /// random numbers are those of that epoch
+    #[arg(long, value_name = "N", requires = "resume", value_parser = clap::value_parser!(u64).range(1..))]
+    pub start_epoch: Option<u64>,
     /// Refused samples that are let pass: a number, or a share like 1%
     #[arg(long, value_name = "N|P%", default_value = "0")]
     pub allow_refused: Allowance,
@@ -330,6 +364,43 @@ pub struct ModelsArgs {
     /// Form of the list on stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Arguments of `pipeline`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow pipeline import config/pose.yaml
+  voxflow pipeline import config/pose.yaml --root data/meshes -o pipelines/pose.toml")]
+pub struct PipelineArgs {
+    /// What to make it of.
+    #[command(subcommand)]
+    pub command: PipelineCommand,
+}
+
+/// What pipelines are made of.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PipelineCommand {
+    /// Print the pipeline that does what the `pose.yaml` of the public multi-view 3D-VAE-GAN with
+    /// poses says
+    #[command(after_help = "\
+Examples:
+  voxflow pipeline import config/pose.yaml
+  voxflow pipeline import config/pose.yaml --root data/meshes -o pipelines/pose.toml
+
+Each line says which key it comes from; keys that are not taken over are named with the reason.
+An unknown key, or a value that cannot be, ends it with code 12 and its line.")]
+    Import {
+        /// The YAML file
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Folder of meshes, <class>/..., to learn from [default: procedural solids]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        root: Option<PathBuf>,
+        /// File to write [default: stdout]
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `watch`.

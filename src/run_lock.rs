@@ -39,6 +39,9 @@ pub(crate) struct RunLock {
     pub(crate) outputs: BTreeMap<String, Vec<LockedFile>>,
     /// What each task wrote: checkpoints, tables.
     pub(crate) tasks: BTreeMap<String, Vec<LockedFile>>,
+    /// Where tasks were told to go on from, oldest first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) went_on: BTreeMap<String, Vec<String>>,
 }
 
 /// The words of the command line that a result depends on.
@@ -86,6 +89,7 @@ impl Asked {
             device: self.device.as_deref().and_then(cli::Device::named),
             work,
             resume: None,
+            start_epoch: None,
             allow_refused: cli::Allowance::Percent(100.0),
             hosts: None,
             process: None,
@@ -146,6 +150,8 @@ impl RunLock {
         for task in &report.tasks {
             tasks.insert(task.stage.clone(), files_below(&report.folder, &task.stage)?);
         }
+        let told = report.tasks.iter().filter(|task| !task.outcome.went_on.is_empty());
+        let went_on = told.map(|task| (task.stage.clone(), task.outcome.went_on.clone()));
         let inputs = report
             .inputs
             .iter()
@@ -157,6 +163,7 @@ impl RunLock {
             inputs: inputs.collect(),
             outputs,
             tasks,
+            went_on: went_on.collect(),
         };
         let text = serde_json::to_vec_pretty(&lock).unwrap_or_default();
         Beside::write(&report.folder.join(NAME), &text)
@@ -279,9 +286,12 @@ fn hash_file(path: &Path) -> io::Result<(u64, String)> {
     Ok((bytes, hasher.finalize().to_hex().to_string()))
 }
 
+/// Files of a stage; what begins with a dot was set aside, or not finished.
 fn files_below(run: &Path, folder: &str) -> Result<Vec<LockedFile>, Error> {
     let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(run.join(folder)).sort_by_file_name() {
+    let is_kept = |entry: &walkdir::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
+    let all = walkdir::WalkDir::new(run.join(folder)).sort_by_file_name().into_iter();
+    for entry in all.filter_entry(is_kept) {
         let path = run.join(folder);
         let entry = entry.map_err(|e| Error::disk("list", &path, e.into()))?;
         if !entry.file_type().is_file() {

@@ -555,6 +555,8 @@ def attention(cube, height, width, z, channels, g, d, heads, hidden, reference=F
         "encoder_channels": channels, "generator_channels": g, "discriminator_channels": d, "heads": heads,
         "hidden": hidden, "query_block": 100, "dropout": 0.0, "causal": reference,
         "divergence_without_halves": reference,
+        # Of the first draw of weights, which this script replaces by its own.
+        "initial_log_variance": 0.0, "fading_weights": reference,
     }
 
 

@@ -24,6 +24,8 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
         #[cfg(feature = "train")]
         Command::Models(args) => commands::models::models(args),
         #[cfg(feature = "train")]
+        Command::Pipeline(args) => commands::pipeline::pipeline(args),
+        #[cfg(feature = "train")]
         Command::Reconstruct(args) => commands::trained::reconstruct(args, global),
         #[cfg(feature = "train")]
         Command::Sample(args) => commands::trained::sample(args, global),
@@ -31,6 +33,7 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
         Command::Interpolate(args) => commands::trained::interpolate(args, global),
         #[cfg(not(feature = "train"))]
         Command::Models(_)
+        | Command::Pipeline(_)
         | Command::Reconstruct(_)
         | Command::Sample(_)
         | Command::Interpolate(_) => {

@@ -10,6 +10,8 @@ pub mod inspect;
 #[cfg(feature = "train")]
 pub mod models;
 pub mod operators;
+#[cfg(feature = "train")]
+pub mod pipeline;
 pub mod plan;
 pub mod render;
 pub mod retry;

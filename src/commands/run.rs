@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use voxflow_contract::{Batch, BatchError};
+use voxflow_contract::{Batch, BatchError, CheckpointChoice, GoOn};
 
 use crate::cli::{self, Format, GlobalArgs, LimitArgs, RunArgs};
 use crate::engine::{
@@ -46,6 +46,7 @@ pub(crate) fn perform(
 ) -> Result<Option<(Plan, String, Report)>, Error> {
     let plan = Plan::load(&args.pipeline, &settings(args, global))?;
     let cluster = cluster(args)?;
+    let go_on = go_on(args, &plan)?;
     let graph = graph_of(&plan);
     let scans = scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
     let runs = global.home.join("runs");
@@ -53,7 +54,10 @@ pub(crate) fn perform(
     let run = match &args.resume {
         // The first process finds or makes the folder and says which it is.
         _ if !is_first => String::new(),
-        Some(named) => run_folder::find(&runs, &plan, named.as_deref())?,
+        Some(resume) => {
+            let named = resume.as_ref().and_then(|resume| resume.run.as_deref());
+            run_folder::find(&runs, &plan, named)?
+        }
         None => run_folder::create(&runs, &plan)?,
     };
     let _lock = is_first.then(|| run_folder::lock(&runs.join(&run), &run)).transpose()?;
@@ -68,7 +72,7 @@ pub(crate) fn perform(
         sample_limits: sample_limits(&args.work.limits),
         home: global.home.clone(),
         run: run.clone(),
-        resume: args.resume.is_some(),
+        resume: go_on,
         cluster,
         stop: stop_on_signal()?,
         counters,
@@ -87,6 +91,20 @@ pub(crate) fn perform(
     let asked = Asked::new(&args.set, device, &args.pipeline, global);
     RunLock::write(&plan, asked, &report)?;
     Ok(Some((plan, run, report)))
+}
+
+/// How tasks go on; none where a new run begins.
+fn go_on(args: &RunArgs, plan: &Plan) -> Result<Option<GoOn>, Error> {
+    let Some(resume) = &args.resume else { return Ok(None) };
+    let from = resume.as_ref().and_then(|resume| resume.from);
+    let has_checkpoints = plan.stages.iter().any(|stage| stage.kind.output() == "checkpoint");
+    if (from.is_some() || args.start_epoch.is_some()) && !has_checkpoints {
+        let option = if from.is_some() { "--resume" } else { "--start-epoch" };
+        let message = "no stage of the pipeline leaves checkpoints".to_owned();
+        return Err(Error::argument(option, message, "`--resume` alone goes on with the run"));
+    }
+    let from = from.unwrap_or(CheckpointChoice::Latest);
+    Ok(Some(GoOn { from, start_epoch: args.start_epoch }))
 }
 
 fn settings(args: &RunArgs, global: &GlobalArgs) -> Settings {

@@ -53,6 +53,11 @@ fn rerun(args: &VerifyArgs, folder: &Path, lock: &RunLock) -> Result<(), Error> 
     let Some((_, _, report)) = again else { return Ok(()) };
     let record = RunLock::read(&report.folder)?;
     let folders: [&PathBuf; 2] = [&folder, &report.folder];
-    let differences = lock.differences(&record, folders.map(PathBuf::as_path))?;
+    let mut differences = lock.differences(&record, folders.map(PathBuf::as_path))?;
+    if !differences.is_empty() {
+        // A run from scratch takes no turns.
+        let told = lock.went_on.iter().flat_map(|(stage, all)| all.iter().map(move |t| (stage, t)));
+        differences.extend(told.map(|(stage, told)| format!("stage {stage} went on {told}")));
+    }
     if differences.is_empty() { Ok(()) } else { Err(Error::Verification { differences }) }
 }

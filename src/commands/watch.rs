@@ -355,7 +355,7 @@ impl<'a> Watching<'a> {
             sample_limits: super::run::sample_limits(&self.args.limits),
             home: self.global.home.clone(),
             run: self.run.clone(),
-            resume: false,
+            resume: None,
             cluster: None,
             stop: self.stop.clone(),
             counters: counters.unwrap_or_else(|| Arc::new(Counters::new(self.graph.nodes.len()))),

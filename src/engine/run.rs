@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use timely::dataflow::operators::vec::{Broadcast, ToStream};
 use timely::worker::Worker;
 use voxflow_contract::{
-    Committed, ContentHash, MachineFault, Outcome, OutputFile, Refusal, Stage, TaskContext,
+    Committed, ContentHash, GoOn, MachineFault, Outcome, OutputFile, Refusal, Stage, TaskContext,
 };
 use voxflow_sources::Dataset;
 
@@ -58,8 +58,8 @@ pub struct Options {
     pub home: PathBuf,
     /// Name of this run's folder; in a cluster the first process's name counts.
     pub run: String,
-    /// Whether tasks go on from their last checkpoint.
-    pub resume: bool,
+    /// From which checkpoint tasks go on, if they do.
+    pub resume: Option<GoOn>,
     /// Place in a cluster, if there is one.
     pub cluster: Option<Cluster>,
     /// How a person stops the run.

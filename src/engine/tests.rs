@@ -221,7 +221,7 @@ fn options(graph: &Graph, folder: &Path, workers: usize) -> Options {
         sample_limits: SampleLimits::default(),
         home: folder.to_owned(),
         run: "one".to_owned(),
-        resume: false,
+        resume: None,
         cluster: None,
         stop: Stop::default(),
         counters: Arc::new(Counters::new(graph.nodes.len())),

@@ -6,9 +6,13 @@ pub mod diagnostics;
 pub mod document;
 pub mod fingerprint;
 pub mod fit;
+#[cfg(feature = "train")]
+pub mod flat_yaml;
 pub mod graph;
 pub mod parse;
 pub mod plan;
+#[cfg(feature = "train")]
+pub mod pose_yaml;
 pub mod profile;
 pub mod schema;
 pub mod settings;

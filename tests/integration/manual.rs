@@ -67,6 +67,7 @@ fn every_command_has_help_with_examples() {
         "verify",
         "retry",
         "models",
+        "pipeline",
         "diff",
         "explain",
         "store",

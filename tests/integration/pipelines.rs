@@ -104,6 +104,29 @@ fn the_quickstart_that_ships_can_be_planned() {
 }
 
 #[test]
+#[cfg(feature = "train")]
+fn an_imported_pose_yaml_can_be_planned() {
+    let sandbox = Sandbox::new();
+    sandbox.write("pose.yaml", "obj: chair\nn_epochs: 9\nsave_freq: 50\nseed: 42\n");
+    let printed = sandbox.succeed(&["pipeline", "import", "pose.yaml"]);
+    assert!(printed.contains("n_epochs = 9  # n_epochs, line 2\n"), "{printed}");
+    assert!(
+        printed.contains("#   save_freq (line 3): every epoch leaves a checkpoint"),
+        "{printed}"
+    );
+    sandbox.succeed(&["pipeline", "import", "pose.yaml", "-o", "made/pose.toml"]);
+    let plan = sandbox.succeed(&["plan", "made/pose.toml", "--format", "json"]);
+    let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
+    assert_eq!(plan["stages"][0]["scan"]["samples"], 480);
+    sandbox.write("pose.yaml", "obj: chair\nnepochs: 9\n");
+    let ended = sandbox.run(&["pipeline", "import", "pose.yaml"]);
+    assert_eq!(ended.code, 12, "{}", ended.stderr);
+    assert!(ended.stderr.contains("pose.yaml:2:1"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("did you mean `n_epochs`"), "{}", ended.stderr);
+    assert_eq!(sandbox.run(&["pipeline", "import", "nowhere.yaml"]).code, 11);
+}
+
+#[test]
 fn the_command_line_is_checked_by_clap() {
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.run(&["fly"]).code, 2);

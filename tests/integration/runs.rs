@@ -570,4 +570,19 @@ fn a_killed_training_resumes_to_the_same_weights() {
         let same = undisturbed[Path::new(name)] == resumed[Path::new(name)];
         assert!(same, "{name} differs after a crash");
     }
+    let again = |from: &str| sandbox.run(&[&["--home", "home"], &arguments[..], &[from]].concat());
+    let refused = again("--resume=epoch:9");
+    assert_eq!(refused.code, 19, "{refused:?}");
+    assert!(refused.stderr.contains("there is no checkpoint epoch:9: kept are "), "{refused:?}");
+    let gone_back = again("--resume=epoch:3");
+    assert_eq!(gone_back.code, 0, "{gone_back:?}");
+    let told = "from the checkpoint after epoch 3 (epoch:3); those after epoch 4 set aside in";
+    assert!(gone_back.stdout.contains(told), "{gone_back:?}");
+    let weights = Path::new("weights.safetensors");
+    assert!(last("home")[weights] == undisturbed[weights], "going back gives other weights");
+    let lock = fs::read(only_run(&sandbox, "home").join("voxflow.lock")).expect("a record");
+    let lock: Value = serde_json::from_slice(&lock).expect("JSON");
+    assert!(lock["went_on"]["train"][0].as_str().is_some_and(|text| text.starts_with(told)));
+    let files = lock["tasks"]["train"].as_array().expect("files");
+    assert!(files.iter().all(|file| !file["path"].as_str().unwrap_or_default().contains("aside")));
 }

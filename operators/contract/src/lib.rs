@@ -10,6 +10,7 @@
 
 mod batch;
 mod frame;
+mod go_on;
 mod grid;
 mod id;
 mod kind;
@@ -29,6 +30,7 @@ mod values;
 
 pub use batch::{Batch, BatchError};
 pub use frame::{Camera, Intrinsics, Object, Source as SourceFrame, Transform};
+pub use go_on::{CheckpointChoice, GoOn};
 pub use grid::{Fill, SolidRule, VoxelGrid};
 pub use id::{ContentHash, SampleId};
 pub use kind::{BuildContext, Inputs, Kind, Stage};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::batch::Batch;
+use crate::go_on::GoOn;
 use crate::refusal::{Fault, Refusals};
 use crate::schema::Schema;
 use crate::stage::{MachineFault, SetupFault};
@@ -82,8 +83,8 @@ pub struct TaskContext {
     pub inputs: BTreeMap<String, PathBuf>,
     /// The data set.
     pub index: Arc<DataIndex>,
-    /// Whether to go on from the last checkpoint in `folder`, if there is one.
-    pub resume: bool,
+    /// Which checkpoint in `folder` to go on from; none to begin anew.
+    pub resume: Option<GoOn>,
     /// Becomes true when a person asked to stop.
     pub stop: Arc<AtomicBool>,
     /// Takes a line of progress: what is being done, and the share of it that is done, 0 to 1.
@@ -172,4 +173,6 @@ pub struct Outcome {
     pub metrics: Option<Batch>,
     /// A report for people, printed as it is; may be empty.
     pub report: String,
+    /// Where it was told to go on from, oldest first; none where it just went on or was not stopped.
+    pub went_on: Vec<String>,
 }

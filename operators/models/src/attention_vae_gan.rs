@@ -12,7 +12,7 @@ use crate::attention_encoder::{AttentionEncoder, AttentionEncoderConfig};
 use crate::attention_generator::{AttentionGenerator, AttentionGeneratorConfig};
 use crate::batch_norm::Normalised;
 use crate::gan::{check_cube_len, check_sizes};
-use crate::init::draw_weights;
+use crate::init::{draw_weights, for_relu, move_by};
 use crate::layers::{Layer, Trace};
 use crate::losses::{kl_divergence, kl_without_halves};
 use crate::profile::{Profile, Quirk};
@@ -50,9 +50,17 @@ pub struct AttentionVaeGanConfig {
     /// Share of attention's weights and outputs that are dropped in training.
     #[config(default = 0.0)]
     pub dropout: f64,
+    /// What is added to the log-variance at the start: below 0, codes begin with little noise, so that
+    /// the generator sees from the start what it will see when nothing is random. Public code has 0.
+    #[config(default = 0.0)]
+    pub initial_log_variance: f64,
     /// Quirk: in attention a place sees only itself and earlier ones, row by row.
     #[config(default = false)]
     pub causal: bool,
+    /// Quirk: weights of the encoder's rectified layers are drawn as PyTorch does by itself, too small
+    /// for what passes them to keep its size.
+    #[config(default = false)]
+    pub fading_weights: bool,
     /// Quirk: the divergence lacks its halves.
     #[config(default = false)]
     pub divergence_without_halves: bool,
@@ -82,11 +90,10 @@ impl AttentionVaeGanConfig {
     #[must_use]
     pub fn with_profile(self, profile: Profile) -> Self {
         let on = profile == Profile::Reference;
-        self.with_causal(on).with_divergence_without_halves(on).with_dropout(if on {
-            REFERENCE_DROPOUT
-        } else {
-            0.0
-        })
+        self.with_causal(on)
+            .with_divergence_without_halves(on)
+            .with_fading_weights(on)
+            .with_dropout(if on { REFERENCE_DROPOUT } else { 0.0 })
     }
 
     /// What public code does differently, and whether it is on.
@@ -110,6 +117,13 @@ impl AttentionVaeGanConfig {
                        nothing",
                 on: self.dropout > 0.0,
             },
+            Quirk {
+                name: "fading_weights",
+                what: "the weights of the encoder's six rectified layers are drawn as PyTorch does by \
+                       itself: each leaves a sixth of the variance, so that at the start codes hardly \
+                       depend on pictures; fixed: as He et al. 2015, without bias",
+                on: self.fading_weights,
+            },
         ]
     }
 
@@ -126,6 +140,9 @@ impl AttentionVaeGanConfig {
         ])?;
         check_sizes(&self.encoder_channels.map(|channels| ("encoder_channels", channels)))?;
         check_sizes(&self.hidden.map(|outputs| ("hidden", outputs)))?;
+        if !(-20.0..=5.0).contains(&self.initial_log_variance) {
+            return Err(("initial_log_variance", "must be -20 to 5".to_owned()));
+        }
         self.encoder().check().map_err(|(field, message)| match field {
             "height" => ("image_height", message),
             "width" => ("image_width", message),
@@ -142,7 +159,17 @@ impl AttentionVaeGanConfig {
         if let Err((field, message)) = self.check() {
             panic!("{field} {message}");
         }
-        draw_weights(self.build(device), unit)
+        let mut model = draw_weights(self.build(device), unit);
+        let encoder = &mut model.encoder;
+        if !self.fading_weights {
+            encoder.convolutions = encoder.convolutions.drain(..).map(for_relu).collect();
+            encoder.hidden = encoder.hidden.drain(..).map(for_relu).collect();
+        }
+        // The logarithm of the deviation is half that of the variance.
+        let offset = [self.initial_log_variance / 2.0];
+        let bias = encoder.log_deviation.bias.take();
+        encoder.log_deviation.bias = bias.map(|bias| move_by(bias, &offset, device));
+        model
     }
 
     /// The network's layers, in the order in which a sample passes them.
@@ -192,10 +219,10 @@ impl AttentionVaeGan {
     pub fn forward(&self, images: Tensor<4>, noise: Noise, seed: Option<u64>) -> Generated {
         let (mean, log_variance) = self.encoder.forward(images, seed);
         let spread = (log_variance.clone() * 0.5).exp() * noise.epsilon;
-        let seen = mean.clone() + spread;
+        let codes = mean.clone() + spread;
         let (reconstructed, imagined) =
-            generate(seen, noise.prior, |codes| self.generator.forward(codes));
-        Generated { mean, log_variance, reconstructed, imagined }
+            generate(codes.clone(), noise.prior, |codes| self.generator.forward(codes));
+        Generated { mean, log_variance, codes, reconstructed, imagined }
     }
 
     /// Divergence of codes from the standard normal distribution, averaged over the batch.
@@ -267,6 +294,51 @@ mod tests {
             let images = Tensor::ones([1, 1, 32, 64], &Device::flex());
             assert_eq!(model.valid().reconstruct(images).dims(), [1, 16, 16, 16]);
         }
+    }
+
+    /// Numbers in [0, 1) without the order that [`counter`] has (Knuth's multiplier of MMIX).
+    fn noise() -> impl FnMut() -> f64 {
+        let mut state = 1_u64;
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        }
+    }
+
+    /// Codes of two pictures at the start, means and log-variances.
+    fn first_codes(config: &AttentionVaeGanConfig) -> [Tensor<2>; 2] {
+        let device = Device::flex();
+        let model = config.init(&device, &mut noise());
+        let mut number = noise();
+        let pixels: Vec<f32> = (0..2 * 32 * 64).map(|_| number() as f32).collect();
+        let data = burn::tensor::TensorData::new(pixels, [2, 1, 32, 64]);
+        let (mean, log_variance) = model.encoder.forward(Tensor::from_data(data, &device), None);
+        [mean, log_variance]
+    }
+
+    #[test]
+    fn codes_depend_on_pictures_from_the_start_unless_weights_fade() {
+        let config = AttentionVaeGanConfig { encoder_channels: [8; 3], ..tiny() };
+        let config = config.with_hidden([32; 3]);
+        let difference = |fading: bool| {
+            let [mean, _] = first_codes(&config.clone().with_fading_weights(fading));
+            let apart = mean.clone().slice(0..1) - mean.slice(1..2);
+            apart.abs().mean().into_scalar::<f32>()
+        };
+        // Six layers, each of which keeps the root of 6 times as much.
+        let [keeping, fading] = [false, true].map(difference);
+        assert!(keeping > 50.0 * fading && keeping < 1000.0 * fading, "{keeping} {fading}");
+    }
+
+    #[test]
+    fn codes_begin_with_the_noise_that_was_asked_for() {
+        let mean = |offset: f64| {
+            let [_, log_variance] = first_codes(&tiny().with_initial_log_variance(offset));
+            log_variance.mean().into_scalar::<f32>()
+        };
+        assert!((mean(0.0) - mean(-4.0) - 4.0).abs() < 1e-5);
+        let wrong = tiny().with_initial_log_variance(6.0).check().expect_err("out of range");
+        assert_eq!(wrong.0, "initial_log_variance");
     }
 
     #[test]

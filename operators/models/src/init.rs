@@ -14,6 +14,49 @@ pub fn draw_weights<M: Module>(module: M, unit: &mut dyn FnMut() -> f64) -> M {
     module.map(&mut HostDraw { path: Vec::new(), fan_in: 1, unit })
 }
 
+/// A parameter moved by `offsets`, one number or one an element; gradients are kept where the device
+/// keeps any.
+pub(crate) fn move_by(
+    parameter: Param<Tensor<1>>,
+    offsets: &[f64],
+    device: &Device,
+) -> Param<Tensor<1>> {
+    let offsets: Vec<f32> = offsets.iter().map(|&offset| offset as f32).collect();
+    let count = offsets.len();
+    parameter.map(|values| {
+        let offsets = Tensor::from_data(TensorData::new(offsets, [count]), device);
+        let moved = values.detach() + offsets;
+        if device.is_autodiff() { moved.detach().require_grad() } else { moved }
+    })
+}
+
+/// Makes the weights of a layer that [`draw_weights`] drew those that a ReLU wants after it: uniform
+/// with variance `2 / fan_in`, and no bias (He et al. 2015), so that what passes the layer keeps its
+/// size.
+pub(crate) fn for_relu<M: Module>(layer: M) -> M {
+    layer.map(&mut ForRelu { is_bias: false })
+}
+
+struct ForRelu {
+    is_bias: bool,
+}
+
+impl ModuleMapper for ForRelu {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.is_bias = name == "bias";
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        // The draw has variance 1 / (3 fan_in).
+        let factor = if self.is_bias { 0.0 } else { 6.0_f64.sqrt() };
+        param.map(|values| {
+            let is_learnt = values.is_require_grad();
+            let scaled = values.detach() * factor;
+            if is_learnt { scaled.detach().require_grad() } else { scaled }
+        })
+    }
+}
+
 struct HostDraw<'a> {
     path: Vec<(String, String)>,
     /// Of the weight seen last: a bias follows its weight.
@@ -97,5 +140,22 @@ mod tests {
         let linear = draw_weights(LinearConfig::new(25, 400).init(&device), &mut unit);
         let bias = linear.bias.expect("a bias").val().abs().max().into_scalar::<f32>();
         assert!(bias <= 0.2 && bias > 0.19, "{bias}");
+    }
+
+    #[test]
+    fn a_relu_gets_weights_that_keep_what_passes_at_its_size() {
+        let mut state = 0.0;
+        let mut unit = || {
+            state = (state + 0.618_033_988_75) % 1.0;
+            state
+        };
+        let device = Device::flex().autodiff();
+        let linear = draw_weights(LinearConfig::new(300, 400).init(&device), &mut unit);
+        let linear = for_relu(linear);
+        let variance = linear.weight.val().square().mean().into_scalar::<f32>();
+        assert!((variance * 300.0 - 2.0).abs() < 0.02, "{variance}");
+        assert!(linear.weight.val().is_require_grad());
+        let bias = linear.bias.expect("a bias").val();
+        assert_eq!(bias.abs().max().into_scalar::<f32>(), 0.0);
     }
 }

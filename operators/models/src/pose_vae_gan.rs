@@ -214,10 +214,10 @@ impl PoseVaeGan {
     ) -> Generated {
         let (mean, log_variance) = self.encode(images, poses, views);
         let spread = (log_variance.clone() * 0.5).exp() * noise.epsilon;
-        let seen = views.combine(self.combine, mean.clone() + spread);
+        let codes = views.combine(self.combine, mean.clone() + spread);
         let (reconstructed, imagined) =
-            generate(seen, noise.prior, |codes| self.generator.forward(codes));
-        Generated { mean, log_variance, reconstructed, imagined }
+            generate(codes.clone(), noise.prior, |codes| self.generator.forward(codes));
+        Generated { mean, log_variance, codes, reconstructed, imagined }
     }
 
     /// Mean and log-variance of the code of each view; shapes as in [`PoseVaeGan::forward`].

@@ -10,14 +10,14 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::BatchNorm;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::batch_norm::Normalised;
 use crate::discriminator::{Discriminator, DiscriminatorConfig};
 use crate::gan::{check_cube_len, check_sizes};
 use crate::generator::{Generator, GeneratorConfig};
 use crate::image_encoder::{EncoderKind, ImageEncoder, ImageEncoderConfig};
-use crate::init::draw_weights;
+use crate::init::{draw_weights, move_by};
 use crate::layers::{Layer, Trace};
 use crate::profile::{Profile, Quirk};
 
@@ -82,6 +82,8 @@ pub struct Generated {
     pub mean: Tensor<2>,
     /// Log-variances of the codes, `[batch, z_size]`.
     pub log_variance: Tensor<2>,
+    /// Codes of objects as they were drawn, `[samples, z_size]`.
+    pub codes: Tensor<2>,
     /// Logits of the grids made from pictures, `[batch, cube_len, cube_len, cube_len]`.
     pub reconstructed: Tensor<4>,
     /// Logits of the grids made from the prior, of the same shape, where there was one.
@@ -203,18 +205,6 @@ impl VaeGanConfig {
     }
 }
 
-/// A parameter moved by `offsets`, one number or one an element; gradients are kept where the device
-/// keeps any.
-fn move_by(parameter: Param<Tensor<1>>, offsets: &[f64], device: &Device) -> Param<Tensor<1>> {
-    let offsets: Vec<f32> = offsets.iter().map(|&offset| offset as f32).collect();
-    let count = offsets.len();
-    parameter.map(|values| {
-        let offsets = Tensor::from_data(TensorData::new(offsets, [count]), device);
-        let moved = values.detach() + offsets;
-        if device.is_autodiff() { moved.detach().require_grad() } else { moved }
-    })
-}
-
 impl VaeGan {
     /// One forward pass for training: codes of pictures and codes of the prior, as one batch.
     ///
@@ -223,10 +213,10 @@ impl VaeGan {
     pub fn forward(&self, images: Tensor<4>, noise: Noise) -> Generated {
         let (mean, log_variance) = self.encoder.forward(images);
         let spread = (log_variance.clone() * 0.5).exp() * noise.epsilon;
-        let seen = mean.clone() + spread;
+        let codes = mean.clone() + spread;
         let (reconstructed, imagined) =
-            generate(seen, noise.prior, |codes| self.generator.forward(codes));
-        Generated { mean, log_variance, reconstructed, imagined }
+            generate(codes.clone(), noise.prior, |codes| self.generator.forward(codes));
+        Generated { mean, log_variance, codes, reconstructed, imagined }
     }
 
     /// Measures the running statistics of encoder and generator anew: the mean of those of `passes`
@@ -275,6 +265,7 @@ mod tests {
     use super::*;
     use crate::layers::check_layers;
     use crate::weights::named_weights;
+    use burn::tensor::TensorData;
 
     fn tiny() -> VaeGanConfig {
         VaeGanConfig::new(16, 16, 4, vec![2, 3], 2, 2)

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use voxflow_contract::{MachineFault, SetupFault};
+use voxflow_contract::{CheckpointChoice, MachineFault, SetupFault};
 use voxflow_models::NetworkConfig;
 
 use crate::network::Part;
@@ -80,6 +79,9 @@ pub struct Manifest {
     pub optimizer_steps: BTreeMap<Part, u64>,
     /// How often training was rolled back, each time to halved learning rates.
     pub roll_backs: u64,
+    /// Where it was told to go on from, oldest first: going back, or counting on from another epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub went_on: Vec<String>,
     /// All epochs so far.
     pub history: Vec<EpochRecord>,
     /// BLAKE3 of each file, hexadecimal, by name.
@@ -99,55 +101,6 @@ impl Manifest {
     pub fn model_config(&self) -> Result<NetworkConfig, SetupFault> {
         serde_json::from_value(self.config.clone())
             .map_err(|e| SetupFault::new(format!("the checkpoint's model is unknown here: {e}")))
-    }
-}
-
-/// Which of a run's checkpoints is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub enum CheckpointChoice {
-    /// The one with the best validation; the newest when none was validated.
-    #[default]
-    Best,
-    /// The newest.
-    Latest,
-    /// The one after so many epochs.
-    Epoch(u64),
-}
-
-impl std::str::FromStr for CheckpointChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "best" => Ok(Self::Best),
-            "latest" => Ok(Self::Latest),
-            _ => {
-                let epoch = text.strip_prefix("epoch:").and_then(|n| n.parse().ok());
-                epoch
-                    .map(Self::Epoch)
-                    .ok_or_else(|| "must be \"best\", \"latest\" or \"epoch:N\"".to_owned())
-            }
-        }
-    }
-}
-
-impl TryFrom<String> for CheckpointChoice {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<CheckpointChoice> for String {
-    fn from(choice: CheckpointChoice) -> Self {
-        match choice {
-            CheckpointChoice::Best => "best".to_owned(),
-            CheckpointChoice::Latest => "latest".to_owned(),
-            CheckpointChoice::Epoch(epoch) => format!("epoch:{epoch}"),
-        }
     }
 }
 
@@ -430,6 +383,7 @@ mod tests {
                 dataset: "d".to_owned(),
                 optimizer_steps: Part::ALL.into_iter().zip([7, 7, 5]).collect(),
                 roll_backs: 0,
+                went_on: Vec::new(),
                 history: vec![record],
                 files: BTreeMap::new(),
             },

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use voxflow_contract::{
-    Batch, BuildContext, EpochPlan, Fault, Inputs, Item, Kind, ParamError, Params, Purpose,
-    Refusals, Schedule, Schema, Session, SetupFault, Stage, Task, TaskContext, TaskError,
+    Batch, BuildContext, CheckpointChoice, EpochPlan, Fault, Inputs, Item, Kind, ParamError,
+    Params, Purpose, Refusals, Schedule, Schema, Session, SetupFault, Stage, Task, TaskContext,
+    TaskError,
 };
 
-use crate::checkpoint::CheckpointChoice;
 use crate::device::DeviceChoice;
 use crate::evaluate_session::EvaluateSession;
 use crate::prepare::{Preparation, View};

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use voxflow_contract::{
-    Batch, Flow, Item, MachineFault, Outcome, Purpose, Session, SetupFault, TaskContext, TaskError,
+    Batch, CheckpointChoice, Flow, Item, MachineFault, Outcome, Purpose, Session, SetupFault,
+    TaskContext, TaskError,
 };
 
-use crate::checkpoint::{self, CheckpointChoice, Found, Manifest};
+use crate::checkpoint::{self, Found, Manifest};
 use crate::device::{ChosenDevice, choose_device};
 use crate::evaluate::EvaluateParams;
 use crate::evaluate_imagined::Imagined;
@@ -132,7 +133,7 @@ impl Session for EvaluateSession {
     fn finish(&mut self) -> Result<Outcome, TaskError> {
         if self.stopped {
             let report = "Evaluation stopped on request before its end.\n".to_owned();
-            return Ok(Outcome { metrics: None, report });
+            return Ok(Outcome { report, ..Outcome::default() });
         }
         let which = match self.choice {
             CheckpointChoice::Best => "best by validation",
@@ -153,7 +154,7 @@ impl Session for EvaluateSession {
         let rows: Vec<_> = rows.into_iter().map(|row| Measurement { epoch, step, ..row }).collect();
         let metrics = metric_batch(&self.context.stage, &rows)
             .map_err(|e| MachineFault::new(e.to_string()))?;
-        Ok(Outcome { metrics: Some(metrics), report })
+        Ok(Outcome { metrics: Some(metrics), report, ..Outcome::default() })
     }
 }
 

@@ -18,6 +18,7 @@ mod evaluate;
 mod evaluate_imagined;
 mod evaluate_seen;
 mod evaluate_session;
+mod going_on;
 mod imagined;
 mod learner;
 mod literature;
@@ -43,8 +44,7 @@ mod train_session;
 use voxflow_contract::Kind;
 
 pub use checkpoint::{
-    CheckpointChoice, CheckpointSummary, EpochRecord, FORMAT_VERSION, Manifest, Validation,
-    inspect_checkpoint,
+    CheckpointSummary, EpochRecord, FORMAT_VERSION, Manifest, Validation, inspect_checkpoint,
 };
 pub use device::{ChosenDevice, DeviceChoice, choose_device};
 pub use evaluate::EvaluateParams;
@@ -58,7 +58,7 @@ pub use train_params::{
     Adversarial, AlarmPolicy, CombineType, EncoderName, PoseFusionName, ProfileName, ReconLoss,
     Target, TrainParams, ZDistribution,
 };
-pub use voxflow_contract::TaskError;
+pub use voxflow_contract::{CheckpointChoice, TaskError};
 
 /// What a pipeline can name, sorted.
 pub const ALL: &[&dyn Kind] = &[&evaluate::EvaluateKind, &train::TrainKind];

@@ -56,7 +56,7 @@ impl ModelName {
 
 /// Parameters that the literature trains a network with. `fixed` differs in what would not train, or
 /// not on every device alike: labels stay within 1, steps begin small, the attention network is
-/// trained against its discriminator and not with it.
+/// trained against its discriminator and not with it, and on pictures on black.
 pub(crate) fn parameters(model: ModelName, profile: ProfileName) -> TrainParams {
     let own = match model {
         ModelName::Gan => gan(),
@@ -179,9 +179,11 @@ fn pose_vae_gan() -> TrainParams {
 fn attention_vae_gan(profile: ProfileName) -> TrainParams {
     // The sum over 64^3 voxels, and the mean that is the same loss divided by their number.
     let cells = 64.0_f64.powi(3);
-    let (adversarial, scale) = match profile {
-        ProfileName::Reference => (Adversarial::Reference, 1.0),
-        ProfileName::Fixed => (Adversarial::Fool, 1.0 / cells),
+    // Nothing in the encoder normalises: a bright ground would add the same to all codes, and more
+    // than the object does.
+    let (adversarial, scale, background) = match profile {
+        ProfileName::Reference => (Adversarial::Reference, 1.0, [255; 3]),
+        ProfileName::Fixed => (Adversarial::Fool, 1.0 / cells, [0; 3]),
     };
     TrainParams {
         model: ModelName::AttentionVaeGan,
@@ -208,6 +210,7 @@ fn attention_vae_gan(profile: ProfileName) -> TrainParams {
         lrsh: false,
         d_lr_epochs: Vec::new(),
         view: "fixed:2".to_owned(),
+        background,
         ..vae_gan()
     }
 }
@@ -290,6 +293,7 @@ impl TrainParams {
         )
         .with_heads(self.heads)
         .with_hidden(self.hidden)
+        .with_initial_log_variance(self.initial_log_variance)
     }
 
     fn combine(&self) -> CombineViews {

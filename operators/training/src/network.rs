@@ -178,12 +178,11 @@ impl Network for MultiViewVaeGan {
     parts!(Encoder: encoder, Generator: generator, Discriminator: discriminator);
 
     fn pass(&self, seen: Option<&Seen>, noise: PassNoise) -> Pass {
-        let (Some(seen), Some(epsilon)) = (seen, noise.epsilon) else { return Pass::default() };
-        let given = Noise { epsilon: epsilon.clone(), prior: noise.prior };
-        let generated = self.forward(seen.images.clone(), &seen.views, given);
-        let divergence = self.divergence(&generated, &seen.views);
-        let codes = seen.views.combine(self.combine, drawn(&generated, epsilon));
-        Pass::of(generated, divergence, codes)
+        Pass::of(seen, noise, |seen, noise, _| {
+            let generated = self.forward(seen.images.clone(), &seen.views, noise);
+            let divergence = self.divergence(&generated, &seen.views);
+            (generated, divergence)
+        })
     }
 
     fn encode(&self, seen: &Seen) -> Option<Tensor<2>> {
@@ -201,12 +200,12 @@ impl Network for PoseVaeGan {
     parts!(Encoder: encoder, Generator: generator, Discriminator: discriminator);
 
     fn pass(&self, seen: Option<&Seen>, noise: PassNoise) -> Pass {
-        let (Some(seen), Some(epsilon)) = (seen, noise.epsilon) else { return Pass::default() };
-        let given = Noise { epsilon: epsilon.clone(), prior: noise.prior };
-        let generated = self.forward(seen.images.clone(), poses_of(seen), &seen.views, given);
-        let divergence = self.divergence(&generated, &seen.views);
-        let codes = seen.views.combine(self.combine, drawn(&generated, epsilon));
-        Pass::of(generated, divergence, codes)
+        Pass::of(seen, noise, |seen, noise, _| {
+            let (images, poses) = (seen.images.clone(), poses_of(seen));
+            let generated = self.forward(images, poses, &seen.views, noise);
+            let divergence = self.divergence(&generated, &seen.views);
+            (generated, divergence)
+        })
     }
 
     fn occupancies(&self, logits: Tensor<4>) -> Tensor<4> {
@@ -243,12 +242,11 @@ impl Network for AttentionVaeGan {
     parts!(Encoder: encoder, Generator: generator, Discriminator: discriminator);
 
     fn pass(&self, seen: Option<&Seen>, noise: PassNoise) -> Pass {
-        let (Some(seen), Some(epsilon)) = (seen, noise.epsilon) else { return Pass::default() };
-        let given = Noise { epsilon: epsilon.clone(), prior: noise.prior };
-        let generated = self.forward(seen.images.clone(), given, Some(noise.dropout));
-        let divergence = self.divergence(&generated);
-        let codes = drawn(&generated, epsilon);
-        Pass::of(generated, divergence, codes)
+        Pass::of(seen, noise, |seen, noise, dropout| {
+            let generated = self.forward(seen.images.clone(), noise, Some(dropout));
+            let divergence = self.divergence(&generated);
+            (generated, divergence)
+        })
     }
 
     fn encode(&self, seen: &Seen) -> Option<Tensor<2>> {
@@ -257,16 +255,19 @@ impl Network for AttentionVaeGan {
 }
 
 impl Pass {
-    fn of(generated: Generated, divergence: Tensor<1>, codes: Tensor<2>) -> Self {
-        let logits = generated.reconstructed;
-        let reconstructed = Some(Reconstructed { logits, divergence, codes });
-        Self { reconstructed, imagined: generated.imagined }
+    /// The pass of a network that sees: nothing without pictures, else what `forward` makes of them
+    /// and of their noise, and the divergence of its codes.
+    fn of(
+        seen: Option<&Seen>,
+        noise: PassNoise,
+        forward: impl FnOnce(&Seen, Noise, u64) -> (Generated, Tensor<1>),
+    ) -> Self {
+        let PassNoise { epsilon, prior, dropout } = noise;
+        let (Some(seen), Some(epsilon)) = (seen, epsilon) else { return Self::default() };
+        let (generated, divergence) = forward(seen, Noise { epsilon, prior }, dropout);
+        let Generated { codes, reconstructed: logits, imagined, .. } = generated;
+        Self { reconstructed: Some(Reconstructed { logits, divergence, codes }), imagined }
     }
-}
-
-/// Codes as the forward pass drew them, `[total, z_size]`.
-fn drawn(generated: &Generated, epsilon: Tensor<2>) -> Tensor<2> {
-    generated.mean.clone() + (generated.log_variance.clone() * 0.5).exp() * epsilon
 }
 
 /// The poses of what was seen; a network without a pose branch does not look at them.

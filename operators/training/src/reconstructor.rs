@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
-use voxflow_contract::{MachineFault, Random, SetupFault, TaskError};
+use voxflow_contract::{CheckpointChoice, MachineFault, Random, SetupFault, TaskError};
 use voxflow_formats::picture::Picture;
 use voxflow_models::Views;
 
-use crate::checkpoint::{self, CheckpointChoice};
+use crate::checkpoint;
 use crate::device::{DeviceChoice, choose_device};
 use crate::evaluate_session::Trained;
 use crate::learner::numbers_of;

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use voxflow_contract::{
-    Batch, BuildContext, ContentHash, DataIndex, Fill, Flow, Image, IndexedRow, Kind, Outcome,
-    Params, Random, Refusals, Stage, Task, TaskContext, TaskError, Values, VoxelGrid, tables,
-    voxels_values,
+    Batch, BuildContext, ContentHash, DataIndex, Fill, Flow, GoOn, Image, IndexedRow, Kind,
+    Outcome, Params, Random, Refusals, Stage, Task, TaskContext, TaskError, Values, VoxelGrid,
+    tables, voxels_values,
 };
 use voxflow_formats::picture::{Picture, encode_png};
 
@@ -154,7 +154,7 @@ pub(crate) fn tiny_params(more: &Value) -> Params {
 /// What [`play`] may be told besides the task.
 #[derive(Default)]
 pub(crate) struct Play {
-    pub(crate) resume: bool,
+    pub(crate) resume: Option<GoOn>,
     pub(crate) inputs: BTreeMap<String, PathBuf>,
     /// Asks to stop after so many batches.
     pub(crate) stop_after: Option<usize>,

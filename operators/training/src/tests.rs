@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use voxflow_contract::{BuildContext, Item, Outcome, Params, Purpose, Refusals, TaskError};
+use voxflow_contract::{BuildContext, GoOn, Item, Outcome, Params, Purpose, Refusals, TaskError};
 
 use crate::checkpoint::{inspect_checkpoint, list, load};
 use crate::device::{DeviceChoice, choose_device};
@@ -14,6 +14,7 @@ use crate::step_log;
 use crate::testing::{Play, TinyData, play, task, tiny_params};
 
 fn train(data: &TinyData, folder: &Path, more: &Value, resume: bool) -> Result<Outcome, TaskError> {
+    let resume = resume.then_some(GoOn::LATEST);
     play("train", &tiny_params(more), data, folder, Play { resume, ..Play::default() })
 }
 
@@ -98,6 +99,85 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
     assert_eq!(newest_files(whole.path()), newest_files(halves.path()));
     assert_eq!(losses(whole.path()), losses(halves.path()));
     assert_eq!(expected.metrics, found.metrics);
+}
+
+#[test]
+fn going_back_gives_the_bytes_of_an_undisturbed_run() {
+    let (data, folder) = (TinyData::new([11, 3, 0]), tempdir().expect("a folder"));
+    let params = tiny_params(&json!({ "keep_checkpoints": 9 }));
+    let go_on = |from: &str, start_epoch| {
+        let from = from.parse().expect("a choice");
+        let resume = Some(GoOn { from, start_epoch });
+        play("train", &params, &data, folder.path(), Play { resume, ..Play::default() })
+    };
+    let expected = play("train", &params, &data, folder.path(), Play::default()).expect("trained");
+    let (files, log) = (newest_files(folder.path()), losses(folder.path()));
+    let found = go_on("epoch:2", None).expect("gone back");
+    assert_eq!(newest_files(folder.path()), files);
+    assert_eq!(losses(folder.path()), log);
+    assert_eq!(found.metrics, expected.metrics);
+    assert_eq!(
+        found.went_on,
+        ["from the checkpoint after epoch 2 (epoch:2); those after epoch 3, 4 set aside in \
+          .set-aside-1"]
+    );
+    assert!(folder.path().join(".set-aside-1/epoch-0004/weights.safetensors").is_file());
+    let again = go_on("best", None).expect("gone back");
+    assert_eq!(newest_files(folder.path()), files);
+    // Just going on adds nothing to what is remembered.
+    assert_eq!(go_on("latest", None).expect("nothing left to do").went_on, again.went_on);
+}
+
+#[test]
+fn a_checkpoint_that_is_not_there_is_refused_with_those_that_are() {
+    let (data, folder) = (TinyData::new([6, 2, 0]), tempdir().expect("a folder"));
+    let go_on = |from: &str, start_epoch| {
+        let from = from.parse().expect("a choice");
+        let how = Play { resume: Some(GoOn { from, start_epoch }), ..Play::default() };
+        let params = tiny_params(&json!({ "n_epochs": 3, "keep_checkpoints": 9 }));
+        play("train", &params, &data, folder.path(), how).expect_err("no such checkpoint")
+    };
+    for (from, start) in [("best", None), ("epoch:1", None), ("latest", Some(2))] {
+        let message = go_on(from, start).to_string();
+        assert!(message.starts_with("there is no checkpoint: "), "{message}");
+    }
+    let more = json!({ "n_epochs": 3, "keep_checkpoints": 9 });
+    train(&data, folder.path(), &more, false).expect("trained");
+    let message = go_on("epoch:7", None).to_string();
+    assert_eq!(message, "there is no checkpoint epoch:7: kept are 1, 2, 3");
+    let message = go_on("best", Some(4)).to_string();
+    assert!(message.starts_with("epoch 4 to start with is beyond the last, 3"), "{message}");
+    fs::write(folder.path().join("epoch-0002/weights.safetensors"), b"x").expect("damaged");
+    assert!(go_on("epoch:2", None).to_string().starts_with("the checkpoint is damaged"));
+    assert_eq!(list(folder.path()).len(), 3, "nothing was set aside");
+}
+
+#[test]
+fn epochs_are_counted_from_where_one_says() {
+    let data = TinyData::new([8, 3, 0]);
+    for (start, kept) in [(2_u64, vec![1, 2, 3]), (4, vec![1, 2, 3, 4])] {
+        let folder = tempdir().expect("a folder");
+        let more = |epochs: u64| json!({ "n_epochs": epochs, "keep_checkpoints": 9 });
+        train(&data, folder.path(), &more(2), false).expect("trained");
+        let weights = |epoch: u64| {
+            let path = folder.path().join(format!("epoch-{epoch:04}/weights.safetensors"));
+            fs::read(path).expect("weights")
+        };
+        let second = weights(2);
+        let go_on = GoOn { from: "epoch:2".parse().expect("a choice"), start_epoch: Some(start) };
+        let how = Play { resume: Some(go_on), ..Play::default() };
+        let params = tiny_params(&more(kept.len() as u64));
+        let outcome = play("train", &params, &data, folder.path(), how).expect("gone on");
+        assert!(outcome.report.contains(&format!("counted as epoch {}", start - 1)));
+        // The weights of the second epoch are now those of the epoch before the one to start with.
+        assert_eq!(weights(start - 1), second);
+        let epochs: Vec<_> = list(folder.path()).iter().map(|f| f.manifest.epoch).collect();
+        assert_eq!(epochs, kept);
+        let newest = list(folder.path()).pop().expect("one").manifest;
+        let recorded: Vec<_> = newest.history.iter().map(|record| record.epoch).collect();
+        assert_eq!(recorded, if start == 2 { vec![1, 2, 3] } else { vec![1, 3, 4] });
+        assert_eq!(newest.went_on.len(), 1);
+    }
 }
 
 #[test]

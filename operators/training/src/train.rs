@@ -36,7 +36,9 @@ impl Kind for TrainKind {
          batch; the divergence is averaged over an object's views.\n\
          - `pose_vae_gan`: from several pictures and where their cameras stood: rotation and translation \
          of `camera_from_world`, 12 numbers a view.\n\
-         - `attention_vae_gan`, the 3DAttnVAE-GAN: from one grey picture, to soft grids.\n\n\
+         - `attention_vae_gan`, the 3DAttnVAE-GAN: from one grey picture, to soft grids. Nothing in its \
+         encoder normalises, so its rectified layers begin with the weights of He et al. 2015; with \
+         PyTorch's own, as public code has them, codes hardly depend on pictures at the start.\n\n\
          Columns that are read: `voxels` and `resolution`, or `occupancy`; `images` but for `gan`; \
          `camera_from_world` for `pose_vae_gan`; `split`. Pictures are fitted whole into their frame, \
          channel-first in 0 to 1 over `background`.\n\n\
@@ -59,7 +61,10 @@ impl Kind for TrainKind {
          `ema_decay` is above 0, and optimiser states as safetensors and a manifest with the hash of \
          each. The newest `keep_checkpoints` and the best by validation stay. Validation is the mean \
          intersection over union; for `gan`, of each validation grid with the nearest of 128 imagined \
-         ones. A resumed run goes on from the newest whose hashes hold; when network, parameters, seed \
+         ones. A resumed run goes on from the newest whose hashes hold, or from the one that \
+         `--resume=best` or `epoch:N` names: later ones are set aside then, in a folder \
+         `.set-aside-1`, ... of the stage. With `--start-epoch N` its weights are those before epoch N, \
+         whatever their number was. When network, parameters, seed \
          or data set are others than the checkpoint's it says so and stops. A run that is asked to stop \
          does so after the step at hand and writes nothing: the epoch is lost. A run that is not \
          resumed removes the checkpoints of an earlier one.\n\n\
@@ -72,7 +77,7 @@ impl Kind for TrainKind {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn inputs(&self) -> Inputs {

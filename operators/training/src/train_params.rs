@@ -153,7 +153,7 @@ pub struct TrainParams {
     /// Slope of the discriminator's activation below 0; `gan` only, 0.2 in all others.
     pub leak_value: f64,
     /// What is added to the codes' log-variance at the start, -20 to 5: below 0, codes begin with
-    /// little noise. `vae_gan` and `multi_view_vae_gan` only.
+    /// little noise. Not for `gan` and `pose_vae_gan`.
     pub initial_log_variance: f64,
     /// Heads of the two attentions; `attention_vae_gan` only.
     pub heads: [usize; 2],
@@ -277,7 +277,7 @@ const ONLY: [(&str, &[ModelName]); 23] = {
         ("encoder_channels", SEEING),
         ("bias", &[Gan, VaeGan, MultiViewVaeGan]),
         ("leak_value", &[Gan]),
-        ("initial_log_variance", CODED),
+        ("initial_log_variance", &[VaeGan, MultiViewVaeGan, AttentionVaeGan]),
         ("heads", &[AttentionVaeGan]),
         ("hidden", &[AttentionVaeGan]),
         ("use_pose", &[PoseVaeGan]),

@@ -1,18 +1,18 @@
 //! A training at work: steps in order, validation and a checkpoint after each epoch.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use burn::tensor::{Tensor, TensorData};
 use voxflow_contract::{
-    Batch, Flow, Item, MachineFault, Outcome, Purpose, Random, Session, SetupFault, TaskContext,
-    TaskError,
+    Batch, Flow, GoOn, Item, MachineFault, Outcome, Purpose, Random, Session, SetupFault,
+    TaskContext, TaskError,
 };
 
 use crate::alarms::{Looked, collapse};
 use crate::checkpoint::{self, Checkpoint, EpochRecord, Manifest, Validation};
 use crate::device::{ChosenDevice, choose_device};
+use crate::going_on;
 use crate::imagined::{compare, pack};
 use crate::learner::{
     Frozen, Learner, LearnerState, bits_of, grids_of, learner, numbers_of, seen_of,
@@ -49,6 +49,8 @@ pub(crate) struct TrainSession {
     log: Option<StepLog>,
     roll_backs: u64,
     alarms: Vec<String>,
+    /// Where it was told to go on from, oldest first.
+    went_on: Vec<String>,
     stopped: bool,
     /// Set when validation has not become better for long enough.
     is_settled: bool,
@@ -95,14 +97,14 @@ impl TrainSession {
             epoch: RunningEpoch::default(),
             roll_backs: 0,
             alarms: Vec::new(),
+            went_on: Vec::new(),
             stopped: false,
             is_settled: false,
             context,
         };
-        if session.context.resume {
-            session.resume()?;
-        } else {
-            checkpoint::clear(&session.context.folder)?;
+        match session.context.resume {
+            Some(go_on) => session.resume(go_on, course)?,
+            None => checkpoint::clear(&session.context.folder)?,
         }
         if session.params.log_steps {
             session.log = Some(StepLog::open(&session.context.folder, session.step)?);
@@ -115,9 +117,18 @@ impl TrainSession {
         self.history.last().map_or(0, |record| record.epoch)
     }
 
-    fn resume(&mut self) -> Result<(), TaskError> {
-        let Some(found) = newest_whole(&self.context.folder)? else { return Ok(()) };
+    fn resume(&mut self, go_on: GoOn, course: &Course) -> Result<(), TaskError> {
+        if let Some(start) = go_on.start_epoch.filter(|start| *start > course.epochs) {
+            let last = course.epochs;
+            let message =
+                format!("epoch {start} to start with is beyond the last, {last}: n_epochs");
+            return Err(SetupFault::new(message).into());
+        }
+        let folder = self.context.folder.clone();
+        let Some(found) = going_on::find(&folder, go_on)? else { return Ok(()) };
         self.fits(&found.manifest)?;
+        let found = going_on::make_newest(&folder, found, go_on)?;
+        self.went_on.clone_from(&found.manifest.went_on);
         self.step = found.manifest.step;
         self.history.clone_from(&found.manifest.history);
         self.roll_backs = found.manifest.roll_backs;
@@ -173,6 +184,7 @@ impl TrainSession {
             dataset: self.context.index.digest.clone(),
             optimizer_steps: BTreeMap::new(),
             roll_backs: self.roll_backs,
+            went_on: self.went_on.clone(),
             history: self.history.clone(),
             files: BTreeMap::new(),
         }
@@ -274,7 +286,7 @@ impl TrainSession {
     /// What is learnt from goes on where it was.
     fn roll_back(&mut self) -> Result<(), TaskError> {
         self.learner = learner(&self.params, self.seed, &self.chosen.device);
-        if let Some(found) = newest_whole(&self.context.folder)? {
+        if let Some(found) = going_on::newest_whole(&self.context.folder)? {
             let fault = |e| SetupFault::new(format!("the checkpoint does not fit: {e}"));
             self.learner.load(found).map_err(fault)?;
         }
@@ -445,7 +457,10 @@ impl Session for TrainSession {
         for alarm in &self.alarms {
             report += &format!("Alarm: {alarm}.\n");
         }
-        Ok(Outcome { metrics: Some(metrics), report })
+        for told in &self.went_on {
+            report += &format!("Went on {told}.\n");
+        }
+        Ok(Outcome { metrics: Some(metrics), report, went_on: self.went_on.clone() })
     }
 }
 
@@ -458,21 +473,6 @@ pub(crate) fn imagined_codes(
 ) -> Vec<f32> {
     let mut random = Random::new(seed, &[purpose]);
     prior_codes(&Objective::new(params), &mut random, count * params.z_size)
-}
-
-/// The newest checkpoint whose hashes hold; none when there is none at all.
-fn newest_whole(folder: &Path) -> Result<Option<Checkpoint>, SetupFault> {
-    let mut damaged = None;
-    for found in checkpoint::list(folder).iter().rev() {
-        match checkpoint::load(&found.path) {
-            Ok(checkpoint) => return Ok(Some(checkpoint)),
-            Err(fault) => {
-                tracing::warn!("{fault}");
-                damaged.get_or_insert(fault);
-            }
-        }
-    }
-    damaged.map_or(Ok(None), Err)
 }
 
 /// Counts the grids of a batch, numbers in [0, 1] one grid after the other, against its true ones.
