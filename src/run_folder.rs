@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use voxflow_contract::{Batch, BatchError, Values, refusal_batch, tables};
+use voxflow_contract::{Batch, BatchError, Values, commit_point, refusal_batch, tables};
 use voxflow_formats::parquet::{ParquetWriter, WriteOptions};
 
 use crate::engine::Report;
@@ -123,6 +123,7 @@ pub(crate) fn create(runs: &Path, plan: &Plan) -> Result<String, Error> {
             Err(e) => return Err(Error::disk("create", &folder, e)),
         }
     }
+    commit_point("run.created");
     freeze(&runs.join(&id), plan)?;
     Ok(id)
 }
@@ -146,8 +147,94 @@ pub(crate) fn find(runs: &Path, plan: &Plan, named: Option<&str>) -> Result<Stri
             format!("run `{id}` is of pipeline `{}`, not `{}`", frozen.pipeline, plan.name);
         return Err(Error::Run { message });
     }
-    freeze(&runs.join(&id), plan)?;
     Ok(id)
+}
+
+/// Makes a folder, which this process has locked, ready to go on with: what a killed process left half
+/// done goes, and the plan is the one of now.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn go_on(folder: &Path, plan: &Plan) -> Result<(), Error> {
+    for leftover in leftovers(folder) {
+        leftover.clear()?;
+    }
+    freeze(folder, plan)
+}
+
+/// What a killed process left in the folder of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Leftover {
+    /// A file or folder that was not yet, or is no more, what the run has.
+    Half(PathBuf),
+    /// What the run had, moved aside to make place for what did not come.
+    Aside(PathBuf),
+}
+
+/// What killed processes left in the folder of a run that nobody works on.
+pub(crate) fn leftovers(folder: &Path) -> Vec<Leftover> {
+    let folders = [folder.to_owned(), folder.join("inputs")];
+    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let leftover = |path: PathBuf| match path.extension()?.to_str()? {
+        "partial" if path.is_dir() => Some(Leftover::Half(path)),
+        "old" if path.is_dir() => {
+            let is_needed = !path.with_extension("").exists();
+            Some(if is_needed { Leftover::Aside(path) } else { Leftover::Half(path) })
+        }
+        "tmp" if path.is_file() => Some(Leftover::Half(path)),
+        _ => None,
+    };
+    paths.into_iter().filter_map(leftover).collect()
+}
+
+impl Leftover {
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        let (Self::Half(path) | Self::Aside(path)) = self;
+        path
+    }
+
+    /// Removes it, or moves it back.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        match self {
+            Self::Aside(path) => fs::rename(path, path.with_extension(""))
+                .map_err(|e| Error::disk("move back", path, e)),
+            Self::Half(path) if path.is_dir() => {
+                fs::remove_dir_all(path).map_err(|e| Error::disk("remove", path, e))
+            }
+            Self::Half(path) => fs::remove_file(path).map_err(|e| Error::disk("remove", path, e)),
+        }
+    }
+}
+
+/// Clears what killed processes left in the folders of runs that nobody works on, or only lists it.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn clear_leftovers(runs: &Path, is_dry: bool) -> Result<Vec<PathBuf>, Error> {
+    let folders = fs::read_dir(runs).into_iter().flatten().flatten().map(|run| run.path());
+    let mut folders: Vec<PathBuf> = folders.collect();
+    folders.sort();
+    let mut cleared = Vec::new();
+    for folder in folders {
+        // One without a lock is being made right now; one that is locked is worked on.
+        let Ok(lock) = fs::File::open(folder.join("lock")) else { continue };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        for leftover in leftovers(&folder) {
+            if !is_dry {
+                leftover.clear()?;
+            }
+            cleared.push(leftover.path().to_owned());
+        }
+    }
+    Ok(cleared)
 }
 
 /// Takes the lock of a run, which lasts as long as the file is open, however the process ends.
@@ -209,6 +296,7 @@ fn freeze(folder: &Path, plan: &Plan) -> Result<(), Error> {
     let text = serde_json::to_vec_pretty(&FrozenPlan::of(plan)).unwrap_or_default();
     for (name, bytes) in [("plan.json", text.as_slice()), ("pipeline.toml", plan.text.as_bytes())] {
         write(&folder.join(name), bytes)?;
+        commit_point("run.planned");
     }
     Ok(())
 }
@@ -229,6 +317,7 @@ pub(crate) fn write_tables(folder: &Path, plan: &Plan, report: &Report) -> Resul
         let path = folder.join(name);
         let batch = batch.map_err(|e| table_fault(&path, &e))?;
         write_table(&path, &batch)?;
+        commit_point("tables.renamed");
     }
     Ok(())
 }
@@ -284,6 +373,7 @@ impl Beside {
             file.sync_all()
         };
         write().map_err(|e| Error::disk("write", path, e))?;
+        commit_point("run.written");
         Ok(Self { beside, path: path.to_owned() })
     }
 
