@@ -441,6 +441,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_killed_process_left_goes_and_what_it_moved_aside_comes_back() {
+        let runs = tempfile::tempdir().expect("a folder");
+        let run = runs.path().join("run");
+        for folder in ["dataset.old", "dataset.partial", "inputs/a", "inputs/a.old", "tables"] {
+            fs::create_dir_all(run.join(folder)).expect("a folder");
+        }
+        for file in ["dataset.old/kept", "plan.tmp", "plan.json"] {
+            fs::write(run.join(file), "").expect("a file");
+        }
+        let clear = |is_dry| clear_leftovers(runs.path(), is_dry).expect("cleared");
+        assert_eq!(clear(false), Vec::<PathBuf>::new(), "without a lock it is being made");
+        let held = lock(&run, "run").expect("locked");
+        assert_eq!(clear(false), Vec::<PathBuf>::new(), "it is worked on");
+        drop(held);
+        let left = ["dataset.old", "dataset.partial", "inputs/a.old", "plan.tmp"];
+        let left: Vec<PathBuf> = left.iter().map(|name| run.join(name)).collect();
+        assert_eq!((clear(true), clear(false)), (left.clone(), left));
+        let names = |folder: &Path| {
+            let names = fs::read_dir(folder).expect("a folder").flatten();
+            let mut names: Vec<_> =
+                names.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&run), ["dataset", "inputs", "lock", "plan.json", "tables"]);
+        assert_eq!(
+            (names(&run.join("dataset")), names(&run.join("inputs"))),
+            (vec!["kept".to_owned()], vec!["a".to_owned()])
+        );
+    }
+
+    #[test]
     fn days_become_dates() {
         assert_eq!(civil(0), (1970, 1, 1));
         assert_eq!(civil(19_782), (2024, 2, 29));
