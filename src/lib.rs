@@ -19,6 +19,7 @@ pub mod pipeline;
 mod progress;
 pub mod registry;
 mod run_folder;
+mod run_leftovers;
 mod run_lock;
 mod store;
 mod terminal;

@@ -13,6 +13,7 @@ use voxflow_formats::parquet::{ParquetWriter, WriteOptions};
 use crate::engine::Report;
 use crate::error::Error;
 use crate::pipeline::Plan;
+use crate::run_leftovers;
 
 /// The frozen plan of a run: what was asked for, in full.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,85 +157,10 @@ pub(crate) fn find(runs: &Path, plan: &Plan, named: Option<&str>) -> Result<Stri
 /// # Errors
 /// When the disk fails.
 pub(crate) fn go_on(folder: &Path, plan: &Plan) -> Result<(), Error> {
-    for leftover in leftovers(folder) {
+    for leftover in run_leftovers::in_run(folder) {
         leftover.clear()?;
     }
     freeze(folder, plan)
-}
-
-/// What a killed process left in the folder of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Leftover {
-    /// A file or folder that was not yet, or is no more, what the run has.
-    Half(PathBuf),
-    /// What the run had, moved aside to make place for what did not come.
-    Aside(PathBuf),
-}
-
-/// What killed processes left in the folder of a run that nobody works on.
-pub(crate) fn leftovers(folder: &Path) -> Vec<Leftover> {
-    let folders = [folder.to_owned(), folder.join("inputs")];
-    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    let leftover = |path: PathBuf| match path.extension()?.to_str()? {
-        "partial" if path.is_dir() => Some(Leftover::Half(path)),
-        "old" if path.is_dir() => {
-            let is_needed = !path.with_extension("").exists();
-            Some(if is_needed { Leftover::Aside(path) } else { Leftover::Half(path) })
-        }
-        "tmp" if path.is_file() => Some(Leftover::Half(path)),
-        _ => None,
-    };
-    paths.into_iter().filter_map(leftover).collect()
-}
-
-impl Leftover {
-    /// Where it lies.
-    pub(crate) fn path(&self) -> &Path {
-        let (Self::Half(path) | Self::Aside(path)) = self;
-        path
-    }
-
-    /// Removes it, or moves it back.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub(crate) fn clear(&self) -> Result<(), Error> {
-        match self {
-            Self::Aside(path) => fs::rename(path, path.with_extension(""))
-                .map_err(|e| Error::disk("move back", path, e)),
-            Self::Half(path) if path.is_dir() => {
-                fs::remove_dir_all(path).map_err(|e| Error::disk("remove", path, e))
-            }
-            Self::Half(path) => fs::remove_file(path).map_err(|e| Error::disk("remove", path, e)),
-        }
-    }
-}
-
-/// Clears what killed processes left in the folders of runs that nobody works on, or only lists it.
-///
-/// # Errors
-/// When the disk fails.
-pub(crate) fn clear_leftovers(runs: &Path, is_dry: bool) -> Result<Vec<PathBuf>, Error> {
-    let folders = fs::read_dir(runs).into_iter().flatten().flatten().map(|run| run.path());
-    let mut folders: Vec<PathBuf> = folders.collect();
-    folders.sort();
-    let mut cleared = Vec::new();
-    for folder in folders {
-        // One without a lock is being made right now; one that is locked is worked on.
-        let Ok(lock) = fs::File::open(folder.join("lock")) else { continue };
-        if lock.try_lock().is_err() {
-            continue;
-        }
-        for leftover in leftovers(&folder) {
-            if !is_dry {
-                leftover.clear()?;
-            }
-            cleared.push(leftover.path().to_owned());
-        }
-    }
-    Ok(cleared)
 }
 
 /// Takes the lock of a run, which lasts as long as the file is open, however the process ends.
@@ -439,38 +365,6 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_killed_process_left_goes_and_what_it_moved_aside_comes_back() {
-        let runs = tempfile::tempdir().expect("a folder");
-        let run = runs.path().join("run");
-        for folder in ["dataset.old", "dataset.partial", "inputs/a", "inputs/a.old", "tables"] {
-            fs::create_dir_all(run.join(folder)).expect("a folder");
-        }
-        for file in ["dataset.old/kept", "plan.tmp", "plan.json"] {
-            fs::write(run.join(file), "").expect("a file");
-        }
-        let clear = |is_dry| clear_leftovers(runs.path(), is_dry).expect("cleared");
-        assert_eq!(clear(false), Vec::<PathBuf>::new(), "without a lock it is being made");
-        let held = lock(&run, "run").expect("locked");
-        assert_eq!(clear(false), Vec::<PathBuf>::new(), "it is worked on");
-        drop(held);
-        let left = ["dataset.old", "dataset.partial", "inputs/a.old", "plan.tmp"];
-        let left: Vec<PathBuf> = left.iter().map(|name| run.join(name)).collect();
-        assert_eq!((clear(true), clear(false)), (left.clone(), left));
-        let names = |folder: &Path| {
-            let names = fs::read_dir(folder).expect("a folder").flatten();
-            let mut names: Vec<_> =
-                names.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(names(&run), ["dataset", "inputs", "lock", "plan.json", "tables"]);
-        assert_eq!(
-            (names(&run.join("dataset")), names(&run.join("inputs"))),
-            (vec!["kept".to_owned()], vec!["a".to_owned()])
-        );
-    }
 
     #[test]
     fn days_become_dates() {

@@ -9,7 +9,7 @@ use voxflow_contract::MachineFault;
 use crate::cli::{Format, GlobalArgs, StoreArgs, StoreCommand};
 use crate::error::Error;
 use crate::store::{self, Bounds, Compacted, Damage, StageFacts, StageStore, Store, Used};
-use crate::{run_folder, terminal};
+use crate::{run_folder, run_leftovers, terminal};
 
 /// Shows, checks or tidies the store.
 ///
@@ -187,7 +187,7 @@ fn change(done: &Compacted) -> String {
 
 fn gc(home: &Path, is_dry: bool) -> Result<(), Error> {
     // First: what they hold on to would be taken for a file of a data set.
-    let leftovers = run_folder::clear_leftovers(&home.join("runs"), is_dry)?;
+    let leftovers = run_leftovers::clear(&home.join("runs"), is_dry)?;
     let removed = store::gc(home, &used(home), is_dry).map_err(disk)?;
     let bytes: u64 = removed.iter().map(|(_, bytes)| bytes).sum();
     let left = |path: &std::path::PathBuf| format!("{:>10}  {}\n", "half done", path.display());

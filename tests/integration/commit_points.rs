@@ -86,7 +86,7 @@ fn a_kill_at_any_commit_point_loses_nothing() {
             home.goes_on(&wanted, !number.is_multiple_of(3), &format!("{scene:?} at {place}"));
         }
     };
-    std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
 }
 
 #[test]
