@@ -19,6 +19,9 @@ pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub global: GlobalArgs,
+    /// Die at a commit point, `name` or `name:n`: an aid to testing, see CONTRIBUTING.md
+    #[arg(long, env = "VOXFLOW_KILL_AT", value_name = "POINT", hide = true)]
+    pub kill_at: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -408,7 +411,8 @@ An unknown key, or a value that cannot be, ends it with code 12 and its line.")]
 #[command(after_help = "\
 Examples:
   voxflow watch pipelines/meshes-to-voxels.toml --set root=path/to/meshes
-  voxflow watch pipelines/meshes-to-voxels.toml --every-ms 200 --format json")]
+  voxflow watch pipelines/meshes-to-voxels.toml --every-ms 200 --format json
+  voxflow watch pipelines/meshes-to-voxels.toml --set root=path/to/meshes --resume")]
 pub struct WatchArgs {
     /// Pipeline to watch; its tasks are left out
     #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
@@ -416,6 +420,9 @@ pub struct WatchArgs {
     /// Set a parameter of the pipeline (`name=value`) or of a stage (`stage.key=value`)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// Go on in the folder of the latest run of this pipeline, or of the run named
+    #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true)]
+    pub resume: Option<Option<String>>,
     /// Milliseconds from one look at everything to the next, at least twenty times what one takes; what
     /// changes before, the system tells of, but not of folders on other machines
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -562,6 +569,19 @@ pub enum StoreCommand {
         /// Set damaged files aside, so that the next run makes their rows again
         #[arg(long)]
         set_aside: bool,
+    },
+    /// Make few large shards of many small ones; nothing that is read changes
+    #[command(after_help = "\
+Examples:
+  voxflow store compact
+  voxflow store compact --format json
+
+Runs do so themselves where a stage has many small shards. What was replaced is removed as soon as no
+other process uses the store.")]
+    Compact {
+        /// Form of the list on stdout
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
     /// Remove what no run needs any more: rows of stages that are in no run's plan, leftovers
     #[command(after_help = "\

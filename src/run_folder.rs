@@ -7,12 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use voxflow_contract::{Batch, BatchError, Values, refusal_batch, tables};
+use voxflow_contract::{Batch, BatchError, Values, commit_point, refusal_batch, tables};
 use voxflow_formats::parquet::{ParquetWriter, WriteOptions};
 
 use crate::engine::Report;
 use crate::error::Error;
 use crate::pipeline::Plan;
+use crate::run_leftovers;
 
 /// The frozen plan of a run: what was asked for, in full.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,6 +124,7 @@ pub(crate) fn create(runs: &Path, plan: &Plan) -> Result<String, Error> {
             Err(e) => return Err(Error::disk("create", &folder, e)),
         }
     }
+    commit_point("run.created");
     freeze(&runs.join(&id), plan)?;
     Ok(id)
 }
@@ -146,8 +148,19 @@ pub(crate) fn find(runs: &Path, plan: &Plan, named: Option<&str>) -> Result<Stri
             format!("run `{id}` is of pipeline `{}`, not `{}`", frozen.pipeline, plan.name);
         return Err(Error::Run { message });
     }
-    freeze(&runs.join(&id), plan)?;
     Ok(id)
+}
+
+/// Makes a folder, which this process has locked, ready to go on with: what a killed process left half
+/// done goes, and the plan is the one of now.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn go_on(folder: &Path, plan: &Plan) -> Result<(), Error> {
+    for leftover in run_leftovers::in_run(folder) {
+        leftover.clear()?;
+    }
+    freeze(folder, plan)
 }
 
 /// Takes the lock of a run, which lasts as long as the file is open, however the process ends.
@@ -209,6 +222,7 @@ fn freeze(folder: &Path, plan: &Plan) -> Result<(), Error> {
     let text = serde_json::to_vec_pretty(&FrozenPlan::of(plan)).unwrap_or_default();
     for (name, bytes) in [("plan.json", text.as_slice()), ("pipeline.toml", plan.text.as_bytes())] {
         write(&folder.join(name), bytes)?;
+        commit_point("run.planned");
     }
     Ok(())
 }
@@ -229,6 +243,7 @@ pub(crate) fn write_tables(folder: &Path, plan: &Plan, report: &Report) -> Resul
         let path = folder.join(name);
         let batch = batch.map_err(|e| table_fault(&path, &e))?;
         write_table(&path, &batch)?;
+        commit_point("tables.renamed");
     }
     Ok(())
 }
@@ -284,6 +299,7 @@ impl Beside {
             file.sync_all()
         };
         write().map_err(|e| Error::disk("write", path, e))?;
+        commit_point("run.written");
         Ok(Self { beside, path: path.to_owned() })
     }
 

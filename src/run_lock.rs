@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use voxflow_contract::{Batch, OutputFile};
+use voxflow_contract::{Batch, OutputFile, commit_point};
 use voxflow_formats::parquet::ParquetReader;
 
 use crate::catalogue;
@@ -121,7 +121,24 @@ impl RunLock {
     /// When the disk fails.
     pub(crate) fn write(plan: &Plan, asked: Asked, report: &Report) -> Result<(), Error> {
         Self::write_beside(plan, asked, report)?.publish()?;
+        commit_point("record.renamed");
         run_folder::sync([report.folder.clone()])
+    }
+
+    /// Takes the record of a run away, before what it says is no more so: a run that was killed then is
+    /// one that did not end.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn withdraw(run: &Path) -> Result<(), Error> {
+        let path = run.join(NAME);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::disk("remove", &path, e)),
+            _ => {
+                commit_point("record.withdrawn");
+                Ok(())
+            }
+        }
     }
 
     /// As [`RunLock::write`], but it is the record only once it is published.

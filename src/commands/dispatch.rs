@@ -10,7 +10,7 @@ use crate::exit_code;
 /// # Errors
 /// Whatever goes wrong; [`Error::exit_code`] says how the process should end.
 pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
-    let Cli { global, command } = cli;
+    let Cli { global, command, .. } = cli;
     let done = match command {
         Command::Run(args) => return commands::run::run(args, global),
         Command::Plan(args) => return commands::plan::plan(args, global),

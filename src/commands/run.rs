@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use voxflow_contract::{Batch, BatchError, CheckpointChoice, GoOn};
+use voxflow_contract::{Batch, BatchError, CheckpointChoice, GoOn, commit_point};
 
 use crate::cli::{self, Format, GlobalArgs, LimitArgs, RunArgs};
 use crate::engine::{
@@ -61,6 +61,10 @@ pub(crate) fn perform(
         None => run_folder::create(&runs, &plan)?,
     };
     let _lock = is_first.then(|| run_folder::lock(&runs.join(&run), &run)).transpose()?;
+    if is_first && args.resume.is_some() {
+        run_folder::go_on(&runs.join(&run), &plan)?;
+        RunLock::withdraw(&runs.join(&run))?;
+    }
     install_panic_hook(i32::from(exit_code::PEER));
     let counters = Arc::new(Counters::new(graph.nodes.len()));
     let how = if args.quiet { cli::Progress::Never } else { args.progress };
@@ -233,6 +237,7 @@ fn finish(
     let summary = summary(plan, report, begun)?;
     let text = serde_json::to_vec_pretty(&summary).unwrap_or_default();
     run_folder::write(&report.folder.join("report.json"), &text)?;
+    commit_point("report.renamed");
     match args.format {
         Format::Json => crate::terminal::print(&format!("{summary}\n")),
         Format::Text => crate::terminal::print(&text_report(plan, run, report, &summary)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use voxflow_contract::{Change, Refusal, Source, SplitPolicy, Stage};
+use voxflow_contract::{Change, Refusal, Source, SplitPolicy, Stage, commit_point};
 
 use super::run::{explain, graph_of, stop_on_signal};
 use crate::cli::{Format, GlobalArgs, WatchArgs};
@@ -38,8 +38,15 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let (graph, places) = without_tasks(&graph_of(&plan));
     scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
     let runs = global.home.join("runs");
-    let run = run_folder::create(&runs, &plan)?;
+    let run = match &args.resume {
+        Some(named) => run_folder::find(&runs, &plan, named.as_deref())?,
+        None => run_folder::create(&runs, &plan)?,
+    };
     let _lock = run_folder::lock(&runs.join(&run), &run)?;
+    if args.resume.is_some() {
+        run_folder::go_on(&runs.join(&run), &plan)?;
+        RunLock::withdraw(&runs.join(&run))?;
+    }
     install_panic_hook(i32::from(exit_code::PEER));
     let stop = stop_on_signal()?;
     let sources = sources(&graph);
@@ -47,6 +54,8 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let events = FolderEvents::below(&folders);
     let mut watching = Watching::begin(args, global, (plan, graph, places), run, stop.clone())?;
     let (mut last_scan, mut scan_took) = (Instant::now(), Duration::ZERO);
+    // A look that failed did not see what it was told of.
+    let mut is_unseen = false;
     while !stop.is_requested() && args.revisions.is_none_or(|all| watching.revision < all) {
         let every = Duration::from_millis(args.every_ms).max(SCANS_APART * scan_took);
         let rest = every.saturating_sub(last_scan.elapsed());
@@ -55,22 +64,35 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
             break;
         }
         let begun = Instant::now();
-        let relisted = match told {
-            Told::Paths(paths) => watching.relist(&sources, &paths)?,
-            Told::Nothing | Told::Anything => None,
+        let look = match told {
+            Told::Paths(paths) if !is_unseen => watching.look_at(&sources, &paths),
+            _ => watching.rescan().map(|changes| (changes, true)),
         };
-        let changes = match relisted {
-            Some(changes) => changes,
-            None => {
-                let changes = watching.rescan()?;
-                (last_scan, scan_took) = (Instant::now(), begun.elapsed());
-                changes
-            }
+        is_unseen = look.is_err();
+        let Some((changes, is_scan)) = unless_wrong(look, &watching.run)? else {
+            last_scan = Instant::now();
+            continue;
         };
+        if is_scan {
+            (last_scan, scan_took) = (Instant::now(), begun.elapsed());
+        }
         watching.revise(changes, begun)?;
     }
     watching.save()?;
     Ok(exit_code::SUCCESS)
+}
+
+/// What a look showed. Lists that are half written, or a folder that is gone for a while, are no reason to
+/// end: that is told, and looked at again at the next change, or when it is time to look at everything.
+fn unless_wrong<T>(look: Result<T, EngineFault>, run: &str) -> Result<Option<T>, Error> {
+    match look {
+        Ok(seen) => Ok(Some(seen)),
+        Err(EngineFault::Setup { stage, fault }) => {
+            tracing::warn!("stage `{stage}`: nothing is done until that is mended: {fault}");
+            Ok(None)
+        }
+        Err(fault) => Err(explain(fault, run)),
+    }
 }
 
 fn sources(graph: &Graph) -> BTreeMap<usize, Arc<dyn Source>> {
@@ -168,12 +190,24 @@ impl<'a> Watching<'a> {
         Ok(())
     }
 
+    /// What a look at some paths shows, or at everything where that alone says it; whether it was that.
+    fn look_at(
+        &self,
+        sources: &BTreeMap<usize, Arc<dyn Source>>,
+        paths: &[PathBuf],
+    ) -> Result<(Changes, bool), EngineFault> {
+        match self.relist(sources, paths)? {
+            Some(changes) => Ok((changes, false)),
+            None => Ok((self.rescan()?, true)),
+        }
+    }
+
     /// What a look at some paths shows; `None` where only a look at everything does.
     fn relist(
         &self,
         sources: &BTreeMap<usize, Arc<dyn Source>>,
         paths: &[PathBuf],
-    ) -> Result<Option<Changes>, Error> {
+    ) -> Result<Option<Changes>, EngineFault> {
         let mut all = Changes::new();
         for (root, known) in &self.watched {
             let Some(source) = sources.get(root) else { continue };
@@ -185,7 +219,7 @@ impl<'a> Watching<'a> {
             }
             let id = &self.graph.nodes[*root].id;
             let changes = source.relist(&paths, known.samples());
-            let changes = changes.map_err(|f| explain(EngineFault::setup(id, f), &self.run))?;
+            let changes = changes.map_err(|fault| EngineFault::setup(id, fault))?;
             let Some(changes) = changes else { return Ok(None) };
             all.insert(*root, changes);
         }
@@ -193,8 +227,8 @@ impl<'a> Watching<'a> {
     }
 
     /// What a look at everything shows.
-    fn rescan(&self) -> Result<Changes, Error> {
-        let scans = scan_sources(&self.graph).map_err(|fault| explain(fault, &self.run))?;
+    fn rescan(&self) -> Result<Changes, EngineFault> {
+        let scans = scan_sources(&self.graph)?;
         let differences = |(root, scan): (usize, Scan)| {
             let known = self.watched.get(&root)?;
             Some((root, known.samples().differences(&scan.entries)))
@@ -228,6 +262,9 @@ impl<'a> Watching<'a> {
         run_folder::write_tables(&report.folder, &self.plan, &report)?;
         if self.revision.is_multiple_of(REVISIONS_A_SAVE) {
             self.save()?;
+            if let Some((held, _)) = &self.resident {
+                held.compact(&self.graph);
+            }
         }
         Ok(())
     }
@@ -256,8 +293,11 @@ impl<'a> Watching<'a> {
             let panicked = |_| Error::Run { message: "a thread panicked".to_owned() };
             lock.join().map_err(panicked)?
         })?;
+        // A kill before the new one is there leaves a run that did not end, and not a wrong record.
+        RunLock::withdraw(&report.folder)?;
         resident.swap(&roots).map_err(fault)?;
         lock.publish()?;
+        commit_point("record.renamed");
         run_folder::sync(resident.parents().into_iter().chain([report.folder.clone()]))?;
         Ok((found, report))
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use voxflow_contract::{
     Batch, BatchError, Committed, MachineFault, OutputFile, PlannedFile, Sink, SinkFile,
+    commit_point,
 };
 use voxflow_sinks::replace_folder;
 
@@ -58,6 +59,7 @@ pub(crate) fn write_dataset(
                 done.insert(number, kept.output(&file.path));
             }
         }
+        commit_point("dataset.linked");
         let mut writing = Writing { sink, rows, partial, planned: &planned, open: BTreeMap::new() };
         let missing = (0..planned.len()).filter(|number| !done.contains_key(number));
         for (number, output) in writing.write(&missing.collect::<Vec<_>>())? {

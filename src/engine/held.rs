@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use voxflow_contract::{ContentHash, MachineFault};
 
+use super::compaction::compact_where_it_pays;
 use super::entries::Entries;
 use super::fault::EngineFault;
 use super::graph::Graph;
@@ -42,6 +43,11 @@ impl Held {
             .map(|root| (root, (graph.nodes[root].fingerprint.clone(), Mutex::default())));
         let files = store.files().map_err(fault)?;
         Ok(Self { store, stages, files, learned: learned.collect() })
+    }
+
+    /// Makes few shards of many, where that pays.
+    pub(crate) fn compact(&self, graph: &Graph) {
+        compact_where_it_pays(graph, &self.store, &self.stages);
     }
 
     /// Keeps what a run learned of the samples of a source.

@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use voxflow_contract::{Batch, BatchError, FilePolicy, MachineFault, OutputFile, Values, tables};
+use voxflow_contract::{
+    Batch, BatchError, FilePolicy, MachineFault, OutputFile, Values, commit_point, tables,
+};
 use voxflow_formats::FormatError;
 use voxflow_formats::parquet::{ParquetWriter, WriteOptions};
 
@@ -45,6 +47,7 @@ pub(crate) fn record_inputs(
         }
         _ => fs::create_dir_all(&parent).map_err(|e| MachineFault::io("create", &parent, e))?,
     }
+    commit_point("inputs.cleared");
     let positions: Vec<u32> = (0..entries.len() as u32).collect();
     let hashes: Vec<u64> =
         (0..entries.len()).map(|i| FilePolicy::hash(entries.sample(i))).collect();
@@ -54,6 +57,7 @@ pub(crate) fn record_inputs(
         let name = FilePolicy::path(&of_source, number);
         written.push(inputs.keep(files, &folder.join(&name), name)?);
     }
+    commit_point("inputs.written");
     Ok(written)
 }
 

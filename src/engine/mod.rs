@@ -7,6 +7,7 @@
 mod claims;
 mod cluster;
 mod commit;
+mod compaction;
 mod counters;
 mod dataset;
 mod entries;

@@ -17,6 +17,7 @@ use voxflow_sources::Dataset;
 use super::claims::Claims;
 use super::cluster::{Agreement, Cluster, Watch, agree, forget_earlier_attempt};
 use super::commit;
+use super::compaction::compact_where_it_pays;
 use super::counters::{Counters, StageCount, nanos};
 use super::fault::EngineFault;
 use super::feed::{self, Slot};
@@ -33,7 +34,9 @@ use super::scan::Scan;
 use super::shared::{Fate, Shared, Stop};
 use super::trainer::{Start, start};
 use super::work_list::{Kept, WorkList, keys_of};
-use crate::store::{Cost, KeptFiles, Size, StageFacts, StageStore, StageWriter, Store, Turn};
+use crate::store::{
+    Cost, KeptFiles, Size, StageFacts, StageStore, StageWriter, Store, Turn, sweep,
+};
 
 /// Parts that may be in flight for each thread, whatever their size.
 const PARTS_PER_THREAD: usize = 3;
@@ -167,7 +170,14 @@ pub fn run(
     let guards = timely::execute(config, move |worker| of_workers.work(worker));
     let guards = guards.map_err(EngineFault::Peer)?;
     let results = guards.join();
-    process_state.finish(&results)
+    let report = process_state.finish(&results)?;
+    if report.is_first && options.held.is_none() {
+        process_state.compact();
+        drop(process_state);
+        let swept = sweep(&options.home);
+        swept.map_err(|fault| EngineFault::machine("store", fault))?;
+    }
+    Ok(report)
 }
 
 /// Waits for other runs that make the same rows: what they make need not be made again.
@@ -425,6 +435,13 @@ impl Process {
         };
         let costs = stages.iter().enumerate().map(cost).collect();
         Made { stages, costs, unopened }
+    }
+
+    /// Makes few shards of many.
+    fn compact(&self) {
+        if let Some(Ok(opened)) = self.opened.get() {
+            compact_where_it_pays(&self.graph, &self.store, &opened.shared.stores);
+        }
     }
 
     /// On the first worker: makes the data sets, once all rows are there.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use voxflow_contract::{ContentHash, MachineFault};
+use voxflow_contract::{ContentHash, MachineFault, commit_point};
 
 use super::home::{Workplace, sync_folder};
 use super::key::{ByHash, RowKey, hash_of};
@@ -120,9 +120,11 @@ impl Facts {
         let (bytes, hash) = sealed::seal(bytes);
         let path = self.folder.join(format!("{}.facts", &hash.to_hex()[..32]));
         self.place.write(&path, &bytes)?;
+        commit_point("facts.renamed");
         for file in old.iter().filter(|file| **file != path) {
             // Another process may have been faster.
             let _ = fs::remove_file(file);
+            commit_point("facts.merged");
         }
         self.files.insert(path);
         sync_folder(&self.folder)

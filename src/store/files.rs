@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
-use voxflow_contract::{MachineFault, OutputFile};
+use voxflow_contract::{MachineFault, OutputFile, commit_point};
 
 use super::home::{Workplace, short};
 
@@ -90,11 +90,14 @@ impl KeptFiles {
             fs::metadata(&path)
         };
         let metadata = keep().map_err(|e| MachineFault::io("keep", &path, e))?;
+        commit_point("kept.linked");
         let modified = modified(&metadata).unwrap_or_default();
         let OutputFile { rows, bytes, ref blake3, .. } = *output;
         let kept = KeptFile { rows, bytes, blake3: blake3.clone(), modified };
         let text = serde_json::to_vec(&kept).unwrap_or_default();
-        self.place.write(&path.with_extension("json"), &text)
+        self.place.write(&path.with_extension("json"), &text)?;
+        commit_point("kept.described");
+        Ok(())
     }
 }
 

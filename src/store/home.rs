@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use voxflow_contract::MachineFault;
+use voxflow_contract::{MachineFault, commit_point};
 
 use super::cost::Cost;
 use super::facts::Facts;
 use super::files::KeptFiles;
+use super::replaced;
 use super::stage::{StageFacts, StageStore};
 use super::triangles::TriangleCounts;
 
@@ -46,6 +47,7 @@ impl Store {
         let tmp = root.join("tmp");
         fs::create_dir_all(&tmp).map_err(|e| MachineFault::io("create", &tmp, e))?;
         let shared = open_lock(&root.join("lock"))?;
+        replaced::sweep(&root.join("rows"), &shared);
         shared.lock_shared().map_err(|e| MachineFault::io("lock", &root.join("lock"), e))?;
         remove_dead(&tmp)?;
         let place = Arc::new(Workplace::new(&tmp, shared)?);
@@ -169,6 +171,17 @@ impl Store {
     }
 }
 
+/// Removes the files whose place others took, if nobody uses the store below `home`; whoever opens it
+/// next does so, too.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn sweep(home: &Path) -> Result<(), MachineFault> {
+    let root = home.join("store");
+    replaced::sweep(&root.join("rows"), &open_lock(&root.join("lock"))?);
+    Ok(())
+}
+
 /// Leave to make rows of some stages.
 pub(crate) struct Turn {
     _locks: Vec<File>,
@@ -217,6 +230,7 @@ impl Workplace {
             file.sync_all()
         };
         write().map_err(|e| MachineFault::io("write", &beside, e))?;
+        commit_point("store.written");
         self.publish(&beside, path)
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use voxflow_contract::MachineFault;
+use voxflow_contract::{MachineFault, commit_point};
 
 use super::home::{Workplace, sync_folder};
 use super::key::RowKey;
@@ -15,7 +15,7 @@ const ATTEMPT: usize = size_of::<u32>();
 /// A sample, and how often it had been tried: refusals up to that attempt do not hold any more.
 pub(super) type Lifted = (RowKey, u32);
 
-/// Puts a file of lifted refusals into the folder of a stage.
+/// Puts a file of lifted refusals into the folder of a stage; gives its name.
 ///
 /// # Errors
 /// When the disk fails.
@@ -23,15 +23,18 @@ pub(super) fn write(
     folder: &Path,
     place: &Workplace,
     lifted: &[Lifted],
-) -> Result<(), MachineFault> {
+) -> Result<String, MachineFault> {
     let mut bytes = MAGIC.to_vec();
     for (key, attempt) in lifted {
         bytes.extend_from_slice(&key.0);
         bytes.extend_from_slice(&attempt.to_le_bytes());
     }
     let (bytes, hash) = sealed::seal(bytes);
-    place.write(&folder.join(format!("{}.lifted", &hash.to_hex()[..32])), &bytes)?;
-    sync_folder(folder)
+    let name = format!("{}.lifted", &hash.to_hex()[..32]);
+    place.write(&folder.join(&name), &bytes)?;
+    commit_point("lifted.renamed");
+    sync_folder(folder)?;
+    Ok(name)
 }
 
 /// Reads what [`write`] wrote; `None` when a byte of it is not what was written.

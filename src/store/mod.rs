@@ -10,6 +10,7 @@
 //!   rows/<stage>/<shard>.shard    their keys and the hashes of the file; refusals. Without it the
 //!                                 other file does not count
 //!   rows/<stage>/*.lifted     refusals that do not hold any more: their samples are tried again
+//!   rows/<stage>/*.replaced   which of these files others took the place of, in a compaction
 //!   facts/<source>/*.facts     the content hash of each sample at the stamp it had
 //!   triangles/<source>/*.triangles  how many triangles samples have, for estimates
 //!   files/<file>               files of data sets, by what is in them
@@ -23,6 +24,7 @@
 //! Everything is written in `tmp`, synced, and renamed to its place; nothing is ever changed there.
 //! What a process that was killed left in `tmp` is removed by the next one.
 
+mod compact;
 mod cost;
 mod facts;
 mod files;
@@ -31,6 +33,7 @@ mod key;
 mod lifted;
 mod place;
 mod read;
+mod replaced;
 mod sealed;
 mod shard;
 mod size;
@@ -40,10 +43,11 @@ mod timings;
 mod triangles;
 mod write;
 
+pub(crate) use compact::{Bounds, Compacted};
 pub(crate) use cost::{Cost, MeshSums};
 pub(crate) use facts::Facts;
 pub(crate) use files::KeptFiles;
-pub(crate) use home::{Store, Turn};
+pub(crate) use home::{Store, Turn, sweep};
 pub(crate) use key::{RowKey, fingerprint_of};
 pub(crate) use place::Place;
 pub(crate) use read::RowReader;

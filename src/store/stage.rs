@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use voxflow_contract::{MachineFault, Refusal};
+use voxflow_contract::{MachineFault, Refusal, commit_point};
 use voxflow_formats::parquet::BlockHashes;
 
 use super::cost::Cost;
@@ -15,6 +15,7 @@ use super::home::{Workplace, short, sync_folder};
 use super::key::{ByHash, RowKey};
 use super::lifted;
 use super::place::Place;
+use super::replaced;
 use super::shard::Shard;
 
 /// Which stage it is: what the fingerprint stands for, for people and for the reasons of a plan.
@@ -41,7 +42,10 @@ pub(crate) struct StageStore {
     folder: PathBuf,
     pub(super) place: Arc<Workplace>,
     pub(super) shards: Vec<KnownShard>,
+    /// Files that were taken in.
     names: BTreeSet<String>,
+    /// Files that others took the place of.
+    replaced: BTreeSet<String>,
     rows: HashMap<RowKey, Place, ByHash>,
     /// The last refusal of each sample.
     refused: HashMap<RowKey, Refusal, ByHash>,
@@ -76,12 +80,14 @@ impl StageStore {
         if !path.is_file() {
             let text = serde_json::to_vec_pretty(facts).unwrap_or_default();
             place.write(&path, &text)?;
+            commit_point("stage.described");
         }
         let mut store = Self {
             folder,
             place,
             shards: Vec::new(),
             names: BTreeSet::new(),
+            replaced: BTreeSet::new(),
             rows: HashMap::default(),
             refused: HashMap::default(),
             lifted: HashMap::default(),
@@ -104,7 +110,9 @@ impl StageStore {
         let mut cost = self.cost();
         cost.add(more);
         let text = serde_json::to_vec(&cost).unwrap_or_default();
-        self.place.write(&self.folder.join("cost.json"), &text)
+        self.place.write(&self.folder.join("cost.json"), &text)?;
+        commit_point("cost.renamed");
+        Ok(())
     }
 
     /// Bytes that a row takes on disk, on average; `None` where there is none.
@@ -118,16 +126,18 @@ impl StageStore {
     /// When the disk fails.
     pub(crate) fn refresh(&mut self) -> Result<(), MachineFault> {
         let list = |e| MachineFault::io("list", &self.folder, e);
-        let mut new = Vec::new();
+        let mut found = BTreeSet::new();
         for entry in fs::read_dir(&self.folder).map_err(list)? {
-            let name = entry.map_err(list)?.file_name().to_string_lossy().into_owned();
-            let counts = name.ends_with(".shard") || name.ends_with(".lifted");
-            if counts && !self.names.contains(&name) {
-                new.push(name);
-            }
+            found.insert(entry.map_err(list)?.file_name().to_string_lossy().into_owned());
         }
-        new.sort();
-        for file in new {
+        let records = replaced::records(&self.folder, &found).into_iter();
+        self.replaced = records.flat_map(|(_, replaced)| replaced.files).collect();
+        let counts = |name: &String| name.ends_with(".shard") || name.ends_with(".lifted");
+        found.retain(|name| counts(name) && !self.replaced.contains(name));
+        for file in found {
+            if self.names.contains(&file) {
+                continue;
+            }
             let path = self.folder.join(&file);
             let is_whole = match file.strip_suffix(".shard") {
                 None => lifted::read(&path)
@@ -201,12 +211,23 @@ impl StageStore {
 
     /// Number of shards.
     pub(crate) fn shards(&self) -> usize {
-        self.shards.len()
+        self.live().count()
     }
 
     /// Bytes of all rows.
     pub(crate) fn bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.hashes.len()).sum()
+        self.live().map(|shard| shard.hashes.len()).sum()
+    }
+
+    /// The shards whose place no others took.
+    pub(super) fn live(&self) -> impl Iterator<Item = &KnownShard> {
+        self.shards.iter().filter(|shard| !self.replaced.contains(&format!("{}.shard", shard.name)))
+    }
+
+    /// Names of the files of lifted refusals whose place no others took.
+    pub(super) fn live_lifted(&self) -> impl Iterator<Item = &String> {
+        let is_live = |name: &&String| name.ends_with(".lifted") && !self.replaced.contains(*name);
+        self.names.iter().filter(is_live)
     }
 
     /// The folder of the stage.
@@ -218,12 +239,16 @@ impl StageStore {
         self.folder.join(format!("{name}.parquet"))
     }
 
+    pub(super) fn keys_file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.shard"))
+    }
+
     /// Sets a shard aside, so that its rows are made again.
     ///
     /// # Errors
     /// When the disk fails.
     pub(super) fn set_aside(&self, name: &str) -> Result<(), MachineFault> {
-        let path = self.folder.join(format!("{name}.shard"));
+        let path = self.keys_file(name);
         fs::rename(&path, path.with_extension("damaged"))
             .map_err(|e| MachineFault::io("set aside", &path, e))?;
         sync_folder(&self.folder)

@@ -5,12 +5,13 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use voxflow_contract::MachineFault;
+use voxflow_contract::{MachineFault, commit_point};
 
 use super::facts;
 use super::files;
 use super::home::{open_lock, short};
 use super::lifted;
+use super::replaced;
 use super::shard::Shard;
 
 /// A file of the store that is not what was written, or cannot be read.
@@ -48,6 +49,12 @@ pub(crate) fn verify(home: &Path, each: &mut dyn FnMut(u64)) -> Result<Vec<Damag
                 Err(e) => unreadable(&e),
             };
             damage.push(Damage { set_aside: path.clone(), path, message });
+        }
+        for path in list(&stage)?.into_iter().filter(|path| has_extension(path, "replaced")) {
+            if replaced::read(&path).is_none() {
+                let message = "its bytes are not those that were written".to_owned();
+                damage.push(Damage { set_aside: path.clone(), path, message });
+            }
         }
         for path in list(&stage)?.into_iter().filter(|path| has_extension(path, "shard")) {
             damage.extend(check_shard(&path, each));
@@ -145,6 +152,7 @@ pub(crate) fn gc(
             if !names.contains(&name_of(&path)) {
                 unused.push(path);
             } else if folder == "rows" {
+                unused.extend(replaced::removable(&path));
                 unused.extend(leftovers(&path)?);
             }
         }
@@ -163,6 +171,7 @@ pub(crate) fn gc(
             let gone =
                 if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             gone.map_err(|e| MachineFault::io("remove", &path, e))?;
+            commit_point("gc.removed");
         }
     }
     Ok(removed)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use voxflow_contract::{Batch, MachineFault, Refusal};
+use voxflow_contract::{Batch, MachineFault, Refusal, commit_point};
 use voxflow_formats::FormatError;
 use voxflow_formats::parquet::{HashingWriter, ParquetWriter, WriteOptions};
 
@@ -15,7 +15,7 @@ use super::shard::Shard;
 use super::stage::StageStore;
 
 /// A shard is closed when its file has so many bytes.
-const SHARD_BYTES: u64 = 64 << 20;
+pub(super) const SHARD_BYTES: u64 = 64 << 20;
 /// Bytes of rows that are made a row group: each has some kilobytes of facts in the footer, and who
 /// reads one row reads its group.
 const GROUP_BYTES: usize = 512 << 10;
@@ -30,6 +30,8 @@ pub(crate) struct StageWriter {
     folder: PathBuf,
     place: Arc<Workplace>,
     open: Mutex<Option<OpenShard>>,
+    /// Names of the shards that were closed.
+    closed: Mutex<Vec<String>>,
 }
 
 /// A shard that is being written.
@@ -46,7 +48,7 @@ impl StageWriter {
     /// Writes to the rows of `stage`.
     pub(crate) fn new(stage: &StageStore, close_after: Duration) -> Self {
         let (folder, place) = (stage.folder().to_owned(), Arc::clone(&stage.place));
-        Self { close_after, folder, place, open: Mutex::default() }
+        Self { close_after, folder, place, open: Mutex::default(), closed: Mutex::default() }
     }
 
     /// Adds rows, each under its key.
@@ -83,6 +85,11 @@ impl StageWriter {
         open.map_or(Ok(()), |shard| self.close(shard))
     }
 
+    /// Names of the shards that were closed so far.
+    pub(super) fn closed(self) -> Vec<String> {
+        self.closed.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What failed half-way does not stay: its rows are made again.
     fn with_open(
         &self,
@@ -113,13 +120,17 @@ impl StageWriter {
             let (file, hashes) = sink.finish();
             file.sync_all().map_err(|e| MachineFault::io("sync", &path, e))?;
             shard.hashes = hashes;
+            commit_point("shard.rows_synced");
         }
         let bytes = shard.to_bytes();
         let name = blake3::hash(&bytes).to_hex()[..32].to_owned();
         if !shard.keys.is_empty() {
             self.place.publish(&path, &self.folder.join(format!("{name}.parquet")))?;
+            commit_point("shard.rows_renamed");
         }
         self.place.write(&self.folder.join(format!("{name}.shard")), &bytes)?;
+        commit_point("shard.keys_renamed");
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         sync_folder(&self.folder)
     }
 }

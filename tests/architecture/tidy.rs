@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use voxflow_contract::COMMIT_POINTS;
+
 use crate::source::{
     RustFile, assert_none, braces, line_of, occurrences, paths, read, root, rust_files,
 };
@@ -202,6 +204,26 @@ fn body_open(code: &str) -> Option<usize> {
         }
     }
     None
+}
+
+#[test]
+fn every_commit_point_is_in_the_list_and_in_the_code() {
+    let mut offenders = Vec::new();
+    let mut passed = std::collections::BTreeSet::new();
+    for file in rust_files().iter().filter(|file| !file.path.ends_with("/commit_point.rs")) {
+        let shipped = file.shipped_code();
+        for at in occurrences(&shipped, "commit_point") {
+            let Some(name) = file.text[at..].strip_prefix("commit_point(\"") else { continue };
+            let name = name.split('"').next().unwrap_or_default();
+            if !COMMIT_POINTS.contains(&name) {
+                offenders.push(format!("{}: {name} is not in COMMIT_POINTS", file.at(at)));
+            }
+            passed.insert(name.to_owned());
+        }
+    }
+    let gone = COMMIT_POINTS.iter().filter(|name| !passed.contains(**name));
+    offenders.extend(gone.map(|name| format!("{name} is in COMMIT_POINTS and nowhere passed")));
+    assert_none("COMMIT_POINTS names all commit points and no others.", &offenders);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::program::{
 };
 
 /// Continues [`PREPARATION`]: a training that takes a moment.
-const TRAINING: &str = "\
+pub(crate) const TRAINING: &str = "\
 [[stage]]
 use = \"train\"
 from = \"dataset\"
@@ -626,11 +626,38 @@ fn a_shard_whose_keys_cannot_be_read_stops_runs_until_it_is_set_aside() {
     let ended = prepared.run("home");
     assert_eq!(ended.code, 30, "{ended:?}");
     let name = prepared.keys.file_name().expect("a name").to_string_lossy();
-    assert!(ended.stderr.contains(&*name), "{name} is not in {ended:?}");
+    for wanted in [&*name, "voxflow store verify --set-aside"] {
+        assert!(ended.stderr.contains(wanted), "{wanted} is not in {ended:?}");
+    }
     prepared.is_told(&prepared.keys);
     assert_eq!(prepared.verify(&["--set-aside"]).code, 40);
     prepared.is_made_again();
     prepared.is_whole_again();
+}
+
+#[test]
+fn lifted_refusals_that_cannot_be_read_stop_runs_until_they_are_set_aside() {
+    let sandbox = Sandbox::new();
+    sandbox.write("meshes/a/good.off", TETRAHEDRON_OFF);
+    sandbox.write("meshes/a/torn.off", "OFF\n4 4 6\n0 0");
+    let pipeline = shipped("pipelines/meshes-to-voxels.toml");
+    let fixed = ["--home", "home", "run", &pipeline, "--set", "root=meshes"];
+    let run = || sandbox.run(&[&fixed[..], &["--set", "voxels.resolution=8"]].concat());
+    assert_eq!(run().code, 20);
+    assert_eq!(sandbox.run(&["--home", "home", "retry"]).code, 20);
+    let lifted = files_below(&sandbox.path("home/store/rows"), ".lifted");
+    assert_eq!(lifted.len(), 1, "{lifted:?}");
+    make_unreadable(&lifted[0]);
+    let ended = run();
+    assert_eq!(ended.code, 30, "{ended:?}");
+    let name = lifted[0].file_name().expect("a name").to_string_lossy();
+    for wanted in [&*name, "voxflow store verify --set-aside"] {
+        assert!(ended.stderr.contains(wanted), "{wanted} is not in {ended:?}");
+    }
+    let ended = sandbox.run(&["--home", "home", "store", "verify", "--set-aside"]);
+    assert!(ended.code == 40 && ended.stderr.contains(&*name), "{ended:?}");
+    assert_eq!(run().code, 20, "the sample is refused as it was");
+    check_store(&sandbox, "home");
 }
 
 /// Changes a file as a bad disk does: its times stay.

@@ -1,6 +1,8 @@
 //! The program from outside: the built binary, its exit codes, what it prints and writes.
 
 mod catalogue;
+#[cfg(target_os = "linux")]
+mod commit_points;
 mod external;
 #[cfg(target_os = "linux")]
 mod faults;

@@ -60,7 +60,9 @@ impl Sandbox {
     pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.folder.path());
-        command.env_remove("VOXFLOW_HOME").env_remove("VOXFLOW_CATALOGUE");
+        for name in ["VOXFLOW_HOME", "VOXFLOW_CATALOGUE", "VOXFLOW_KILL_AT"] {
+            command.env_remove(name);
+        }
         command
     }
 

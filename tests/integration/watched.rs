@@ -15,6 +15,11 @@ use crate::program::{Sandbox, TETRAHEDRON_OFF, bytes, dataset, only_run, shipped
 const QUIET: Duration = Duration::from_millis(150);
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A pipeline of lists: they are split and kept.
+const LISTED: &str = "[pipeline]\nname = \"listed\"\n[[stage]]\nid = \"list\"\nuse = \"manifest\"\nfile = \"lists\"\n\
+    [[stage]]\nuse = \"split\"\n[[stage]]\nid = \"dataset\"\nuse = \"parquet\"\n\
+    from = [\"list\", \"split\"]\nrows_per_file = 8\n";
+
 /// A `watch` that looks at nothing unless it is told of it.
 struct Watching {
     child: Child,
@@ -29,6 +34,7 @@ impl Watching {
             .args(["--every-ms", "3600000", "--workers", "2", "--format", "json"])
             .current_dir(sandbox.path("."))
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(sandbox.path("stderr")).expect("a file"))
             .spawn()
             .expect("the program starts");
         let out = child.stdout.take().expect("a pipe");
@@ -134,10 +140,7 @@ fn lists_are_kept_up_to_date_too() {
     for n in 0..3 {
         sandbox.write(&format!("lists/{n}.jsonl"), list(20 * n, "1"));
     }
-    let pipeline = "[pipeline]\nname = \"listed\"\n[[stage]]\nid = \"list\"\nuse = \"manifest\"\nfile = \"lists\"\n\
-                    [[stage]]\nuse = \"split\"\n[[stage]]\nid = \"dataset\"\nuse = \"parquet\"\n\
-                    from = [\"list\", \"split\"]\nrows_per_file = 8\n";
-    sandbox.write("listed.toml", pipeline);
+    sandbox.write("listed.toml", LISTED);
     let mut watching = Watching::start(&sandbox, &["listed.toml"]);
     let run = only_run(&sandbox, "home");
     for round in 0..3 {
@@ -151,4 +154,32 @@ fn lists_are_kept_up_to_date_too() {
         let wanted = dataset(&sandbox, &home);
         watching.wait_until(|| bytes(&run.join("dataset")) == wanted);
     }
+}
+
+#[test]
+fn a_list_that_is_half_written_is_told_and_looked_at_again() {
+    let sandbox = Sandbox::new();
+    let line = |i: usize, text: &str| {
+        format!("{{\"sample\":\"s{i}\",\"category\":\"c\",\"text\":\"{text}\"}}\n")
+    };
+    sandbox.write("lists/0.jsonl", (0..8).map(|i| line(i, "1")).collect::<String>());
+    sandbox.write("lists/1.jsonl", (8..16).map(|i| line(i, "1")).collect::<String>());
+    sandbox.write("listed.toml", LISTED);
+    let mut watching = Watching::start(&sandbox, &["listed.toml"]);
+    let run = only_run(&sandbox, "home");
+    let before = bytes(&run.join("dataset"));
+    let whole = (8..16).map(|i| line(i, "2")).collect::<String>();
+    sandbox.write("lists/1.jsonl", &whole[..whole.len() - 9]);
+    let begun = Instant::now();
+    let told = || fs::read_to_string(sandbox.path("stderr")).expect("text");
+    while !told().contains("lists/1.jsonl") {
+        assert!(begun.elapsed() < PATIENCE, "nothing is told");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(told().contains("nothing is done until that is mended"), "{}", told());
+    watching.wait_until(|| bytes(&run.join("dataset")) == before);
+    sandbox.write("lists/1.jsonl", &whole);
+    assert_eq!(sandbox.run(&["--home", "fresh", "run", "listed.toml"]).code, 0);
+    let wanted = dataset(&sandbox, "fresh");
+    watching.wait_until(|| bytes(&run.join("dataset")) == wanted);
 }

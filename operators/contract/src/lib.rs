@@ -9,6 +9,7 @@
 //! **Invariant:** arrow2 is named here and in the Parquet bridge of `voxflow-formats` only.
 
 mod batch;
+mod commit_point;
 mod frame;
 mod go_on;
 mod grid;
@@ -29,6 +30,7 @@ mod task;
 mod values;
 
 pub use batch::{Batch, BatchError};
+pub use commit_point::{COMMIT_POINTS, commit_point, die_at};
 pub use frame::{Camera, Intrinsics, Object, Source as SourceFrame, Transform};
 pub use go_on::{CheckpointChoice, GoOn};
 pub use grid::{Fill, SolidRule, VoxelGrid};

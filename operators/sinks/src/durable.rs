@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use voxflow_contract::MachineFault;
+use voxflow_contract::{MachineFault, commit_point};
 
 /// Fills a new folder beside `folder` and renames it to `folder`, in place of an older one.
 ///
@@ -16,7 +16,8 @@ use voxflow_contract::MachineFault;
 /// `folder` is as it was when anything fails, unless all that failed is to force its new name to
 /// disk. The folders aside are called `folder` plus `.partial` or `.old`, and are gone when this
 /// returns; what a killed process left of them is cleared, or moved back to `folder`, before `fill`
-/// is called. One process at a time: that is for the caller to see to.
+/// is called. On Linux `folder` and `folder` plus `.partial` change names at the same moment, so there is a
+/// `folder` all the time. One process at a time: that is for the caller to see to.
 ///
 /// # Errors
 /// What `fill` said, or that the machine failed. Only when it also failed to move the older folder
@@ -31,26 +32,49 @@ pub fn replace_folder<T>(
         fs::rename(&old, folder).map_err(|e| MachineFault::io("rename to", folder, e))?;
     }
     // Not before: what was moved back just now was all there is of the data set.
-    let (partial, old) = (Discarded(partial), Discarded(old));
+    let (partial, mut old) = (Discarded(partial), Discarded(old));
     partial.remove().map_err(|e| MachineFault::io("remove", &partial.0, e))?;
     old.remove().map_err(|e| MachineFault::io("remove", &old.0, e))?;
     fs::create_dir_all(&partial.0).map_err(|e| MachineFault::io("create", &partial.0, e))?;
     let result = fill(&partial.0)?;
+    commit_point("dataset.filled");
     sync_folders(&partial.0)?;
+    put_in_place(&partial.0, folder, &mut old)?;
+    commit_point("dataset.exchanged");
+    sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
+    Ok(result)
+}
+
+/// Gives `partial` the name `folder`; what is there goes to `old`, or to `partial`.
+fn put_in_place(partial: &Path, folder: &Path, old: &mut Discarded) -> Result<(), MachineFault> {
+    if exchange(partial, folder) {
+        return Ok(());
+    }
     let moved_aside = match fs::rename(folder, &old.0) {
         Ok(()) => true,
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
         Err(e) => return Err(MachineFault::io("move aside", folder, e)),
     };
-    if let Err(error) = fs::rename(&partial.0, folder) {
+    if let Err(error) = fs::rename(partial, folder) {
         if moved_aside && let Err(e) = fs::rename(&old.0, folder) {
             let aside = old.keep();
             return Err(MachineFault::io("move back what stood there before", &aside, e));
         }
         return Err(MachineFault::io("rename to", folder, error));
     }
-    sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
-    Ok(result)
+    Ok(())
+}
+
+/// Has two folders change names, both at the same moment; says whether that was done. Not every system
+/// can, and both must be there.
+pub(crate) fn exchange(one: &Path, other: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
 }
 
 /// Makes the names in `folder`, and in all folders in it, durable.
@@ -94,7 +118,7 @@ impl Discarded {
         removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
     }
 
-    fn keep(mut self) -> PathBuf {
+    fn keep(&mut self) -> PathBuf {
         std::mem::take(&mut self.0)
     }
 }

@@ -164,6 +164,10 @@ fn check_folder(folder: &str) -> Result<(), &'static str> {
             && !name.contains(['\\', ':'])
             && !name.contains(char::is_control)
     };
+    let is_taken = |name: &str| [".partial", ".old"].iter().any(|end| name.ends_with(end));
+    if folder.split('/').any(is_taken) {
+        return Err("must not end with `.partial` or `.old`: so is called what is half written");
+    }
     if folder.split('/').all(is_plain) {
         return Ok(());
     }

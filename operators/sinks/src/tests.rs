@@ -211,3 +211,18 @@ fn kinds_are_sorted_and_example_and_schema_agree() {
         assert!(kind.parameters().get("properties").is_some());
     }
 }
+
+#[test]
+fn a_data_set_stays_in_its_run_and_keeps_off_names_of_what_is_half_written() {
+    for (folder, is_fine) in [
+        ("dataset", true),
+        ("a/b.parquet", true),
+        ("../a", false),
+        ("/a", false),
+        ("a.old", false),
+        ("a.partial/b", false),
+    ] {
+        let params = ParquetParams { folder: folder.to_owned(), ..ParquetParams::default() };
+        assert_eq!(ParquetSink::new(params).is_ok(), is_fine, "{folder}");
+    }
+}

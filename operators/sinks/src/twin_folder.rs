@@ -5,9 +5,9 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use voxflow_contract::{MachineFault, OutputFile};
+use voxflow_contract::{MachineFault, OutputFile, commit_point};
 
-use crate::durable::{sync_folder, with_suffix};
+use crate::durable::{exchange, sync_folder, with_suffix};
 
 /// A folder, and beside it one that is made what the folder shall be and then takes its place.
 ///
@@ -62,6 +62,7 @@ impl TwinFolder {
     ) -> Result<(), MachineFault> {
         let wanted = files.map(|file| (file.path.clone(), file.blake3.clone())).collect();
         let touched = self.fill(&wanted, new)?;
+        commit_point("twin.prepared");
         // Side by side they take little more than one alone.
         std::thread::scope(|scope| {
             let sync = |folder| scope.spawn(move || sync_folder(folder));
@@ -77,11 +78,21 @@ impl TwinFolder {
     /// # Errors
     /// When the machine fails.
     pub fn swap(&mut self) -> Result<(), MachineFault> {
+        if !exchange(&self.twin, &self.folder) {
+            self.swap_one_by_one()?;
+        }
+        commit_point("twin.exchanged");
+        std::mem::swap(&mut self.files, &mut self.of_twin);
+        Ok(())
+    }
+
+    /// Where the system has no exchange: a kill between leaves the folder under the name `.old`, and
+    /// who goes on with the run moves it back.
+    fn swap_one_by_one(&self) -> Result<(), MachineFault> {
         let old = with_suffix(&self.folder, ".old");
         for (from, to) in [(&self.folder, &old), (&self.twin, &self.folder), (&old, &self.twin)] {
             fs::rename(from, to).map_err(|e| MachineFault::io("rename to", to, e))?;
         }
-        std::mem::swap(&mut self.files, &mut self.of_twin);
         Ok(())
     }
 
@@ -203,6 +214,9 @@ mod tests {
             assert_eq!(listed(&folder), wanted, "round {round}");
             assert_eq!(folder.join("val").exists(), round % 2 == 1);
         }
+        let before = listed(&folder);
+        (0..2).for_each(|_| twin.swap_one_by_one().expect("swapped"));
+        assert_eq!(listed(&folder), before, "there and back, without an exchange");
         assert!(twin.prepare([file("x", "unknown")].iter(), &BTreeMap::new()).is_err());
         drop(twin);
         assert_eq!(fs::read_dir(place.path()).expect("a folder").count(), 1);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use voxflow_contract::{CheckpointChoice, MachineFault, SetupFault};
+use voxflow_contract::{CheckpointChoice, MachineFault, SetupFault, commit_point};
 use voxflow_models::NetworkConfig;
 
 use crate::network::Part;
@@ -276,8 +276,10 @@ pub(crate) fn save(folder: &Path, mut checkpoint: Checkpoint) -> Result<(), Mach
         .map_err(|e| MachineFault::new(format!("cannot encode a manifest: {e}")))?;
     write_synced(&part.join(MANIFEST), &manifest)?;
     sync_folder(&part)?;
+    commit_point("checkpoint.written");
     remove(&target)?;
     fs::rename(&part, &target).map_err(|e| MachineFault::io("rename", &part, e))?;
+    commit_point("checkpoint.renamed");
     sync_folder(folder)
 }
 
