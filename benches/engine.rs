@@ -130,6 +130,7 @@ fn seconds(rows: usize, stages: usize, workers: usize) -> f64 {
         counters: Arc::new(Counters::new(graph.nodes.len())),
         task_progress: Arc::new(|_, _, _| {}),
         tells_fates: false,
+        previous: BTreeMap::new(),
         held: None,
     };
     let begun = Instant::now();

@@ -222,6 +222,7 @@ Examples:
   voxflow run pipelines/quickstart.toml --format json | tail -n 1
 
 Exit codes: 0 success, 10-19 set-up (nothing was read), 20 more samples refused than allowed,
+22 more would move in the split than allowed (nothing was replaced),
 30-34 machine or interruption (what was committed stays; --resume goes on).")]
 pub struct RunArgs {
     /// Pipeline to run

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use voxflow_contract::{MachineFault, SetupFault};
 
+use crate::engine::MovesFault;
 use crate::exit_code;
 use crate::pipeline::Diagnostic;
 
@@ -90,6 +91,9 @@ pub enum Error {
         /// One sentence for each.
         broken: Vec<String>,
     },
+    /// More samples would lie in another part of the split than allowed.
+    #[error("data set `{}`: {_0}; nothing was replaced", _0.moves.stage)]
+    Moved(Box<MovesFault>),
     /// A disk failed.
     #[error("{fault}")]
     Disk {
@@ -144,6 +148,7 @@ impl Error {
             Self::Setup { .. } => exit_code::SETUP,
             Self::Refused { .. } => exit_code::REFUSED,
             Self::Expectation { .. } => exit_code::EXPECTATION,
+            Self::Moved(_) => exit_code::MOVED,
             Self::Disk { .. } => exit_code::DISK,
             Self::Memory { .. } => exit_code::MEMORY,
             Self::Device { .. } => exit_code::DEVICE,
@@ -207,6 +212,7 @@ impl Error {
                 format!("each refused sample and why: voxflow inspect {}", table.display()),
                 "`--allow-refused N` or `--allow-refused P%` lets a run pass with them".to_owned(),
             ],
+            Self::Moved(fault) => moved_hints(fault),
             Self::Interrupted { run } => vec![format!("go on with `--resume={run}`")],
             Self::Disk { .. } | Self::Memory { .. } | Self::PeerLost { .. } => {
                 vec!["what was committed is safe; `--resume` goes on from there".to_owned()]
@@ -214,6 +220,21 @@ impl Error {
             _ => Vec::new(),
         }
     }
+}
+
+/// What to do where too many samples would move.
+fn moved_hints(fault: &MovesFault) -> Vec<String> {
+    let (since, stage) = (fault.moves.since.display(), &fault.moves.stage);
+    vec![
+        format!("they are compared with data set `{stage}` of {since}"),
+        format!(
+            "to keep its split, give `split` that data set as its `official` list (the folder in {since} \
+             that has train, val and test), with `unlisted = \"deal\"` for new samples"
+        ),
+        "other ratios, another seed or another `group` move many: if that is what was meant, raise \
+         `max_moved`"
+            .to_owned(),
+    ]
 }
 
 /// "1 mistake", "5 mistakes"; "1 difference from x", "2 differences from x".
@@ -243,6 +264,23 @@ mod tests {
         let text = error.render();
         assert!(text.starts_with("error: 3 of 10 samples were refused, 0 allowed\n"), "{text}");
         assert!(text.contains("hint: each refused sample"), "{text}");
+    }
+
+    #[test]
+    fn too_many_moves_say_how_to_go_on() {
+        let moves = crate::engine::Moves {
+            stage: "dataset".to_owned(),
+            since: PathBuf::from("runs/x"),
+            moved: 3,
+            of: 100,
+            first: Vec::new(),
+        };
+        let limit = voxflow_contract::MoveLimit::Samples(2);
+        let error = Error::Moved(Box::new(MovesFault { moves, limit }));
+        assert_eq!(error.exit_code(), 22);
+        let text = error.render();
+        assert!(text.contains("3 of 100 samples would move in the split, 2 allowed"), "{text}");
+        assert!(text.contains("`official`") && text.contains("raise `max_moved`"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The exit codes of the program, one by one. They are stable: scripts may test for them.
 //!
-//! Families: 0 success, 1 an answer that was asked for, 2 usage, 10–19 set-up (nothing was read yet), 20–29 the run finished but its
-//! data is not good enough, 30–39 the machine or a person stopped it, 40 verification, 101 a bug.
+//! Families: 0 success, 1 an answer that was asked for, 2 usage, 10–19 set-up (nothing was read yet), 20–29 the data is
+//! not good enough (the run finished, or says that nothing was replaced), 30–39 the machine or a person stopped it, 40 verification, 101 a bug.
 
 /// All went well.
 pub const SUCCESS: u8 = 0;
@@ -29,6 +29,8 @@ pub const SETUP: u8 = 19;
 pub const REFUSED: u8 = 20;
 /// An expectation on the data is broken; the run finished and says which.
 pub const EXPECTATION: u8 = 21;
+/// More samples would lie in another part of the split than allowed; nothing was replaced.
+pub const MOVED: u8 = 22;
 /// A disk failed or is full; what was committed stays.
 pub const DISK: u8 = 30;
 /// Memory ran out, or its bound is too small for one sample.

@@ -16,6 +16,7 @@ mod folder_events;
 mod output_file;
 mod parameter_docs;
 pub mod pipeline;
+mod previous;
 mod progress;
 pub mod registry;
 mod run_folder;

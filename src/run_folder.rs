@@ -214,11 +214,16 @@ pub(crate) fn plans(runs: &Path) -> Vec<FrozenPlan> {
     folders.filter_map(|folder| read_plan(&folder.path())).collect()
 }
 
-fn read_plan(folder: &Path) -> Option<FrozenPlan> {
+/// The plan of a run, if there is one.
+pub(crate) fn read_plan(folder: &Path) -> Option<FrozenPlan> {
     serde_json::from_slice(&fs::read(folder.join("plan.json")).ok()?).ok()
 }
 
-fn freeze(folder: &Path, plan: &Plan) -> Result<(), Error> {
+/// Writes the plan of a run into its folder.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn freeze(folder: &Path, plan: &Plan) -> Result<(), Error> {
     let text = serde_json::to_vec_pretty(&FrozenPlan::of(plan)).unwrap_or_default();
     for (name, bytes) in [("plan.json", text.as_slice()), ("pipeline.toml", plan.text.as_bytes())] {
         write(&folder.join(name), bytes)?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use voxflow_contract::{Batch, OutputFile, commit_point};
@@ -184,6 +185,11 @@ impl RunLock {
         };
         let text = serde_json::to_vec_pretty(&lock).unwrap_or_default();
         Beside::write(&report.folder.join(NAME), &text)
+    }
+
+    /// When a run ended, if it did.
+    pub(crate) fn ended(run: &Path) -> Option<SystemTime> {
+        fs::metadata(run.join(NAME)).ok()?.modified().ok()
     }
 
     /// The record of a run.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use voxflow_contract::{Change, ContentHash, SplitPolicy};
+use voxflow_contract::{Change, ContentHash, PARTS, SplitPolicy};
 
 use crate::changes::{ControlPlane, Policy, Revision, Sample};
-use crate::engine::{Edit, EditKind, Entries, PartNumber, Revised, SampleFate, Samples, Scan};
+use crate::engine::{
+    Edit, EditKind, Entries, Moves, PartNumber, Revised, SampleFate, Samples, Scan,
+};
 
 /// The samples of one source, and the control plane behind them.
 pub(crate) struct Watched {
@@ -40,8 +42,10 @@ pub(crate) struct Edits {
 /// What followed from the changes of a revision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Consequences {
-    /// Samples that went from one part of the split to another, and had not changed themselves.
+    /// Samples that lie in another part of the split than at the last revision.
     pub(crate) moved: u64,
+    /// Samples that are in this revision and in the last.
+    pub(crate) moved_of: u64,
     /// Contents that several samples have by now.
     pub(crate) duplicates: u64,
     /// Contents that lie in several parts of the split by now.
@@ -53,6 +57,7 @@ impl Consequences {
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             moved: self.moved + other.moved,
+            moved_of: self.moved_of + other.moved_of,
             duplicates: self.duplicates + other.duplicates,
             leaks: self.leaks + other.leaks,
         }
@@ -171,7 +176,6 @@ impl Watched {
         fates: &[Option<SampleFate>],
         were_provisional: bool,
     ) -> Consequences {
-        let mut fresh = BTreeSet::new();
         for (&slot, fate) in slots.iter().zip(fates) {
             // What could not be opened is still to do.
             if were_provisional && fate.is_some() {
@@ -185,16 +189,49 @@ impl Watched {
             let Some(sample) = self.settled(slot) else { continue };
             self.plane.insert(&sample);
             (0..self.stages).for_each(|stage| self.plane.mark_done(stage, sample.key));
-            fresh.insert(slot);
         }
         let revision = self.plane.advance();
         self.take_in(&revision);
-        let moved = self.moved.iter().filter(|(slot, (was, is))| {
-            was.is_some() && is.is_some() && was != is && !fresh.contains(slot)
-        });
-        let moved = moved.count() as u64;
+        let (moved, moved_of) = (self.kept_apart().len() as u64, self.in_both());
         let (duplicates, leaks) = (self.duplicates.max(0) as u64, self.leaks.max(0) as u64);
-        Consequences { moved, duplicates, leaks }
+        Consequences { moved, moved_of, duplicates, leaks }
+    }
+
+    /// Slots of samples that were there before and lie in another part now: where they were, and are.
+    fn kept_apart(&self) -> Vec<(u32, PartNumber, PartNumber)> {
+        let new = self.new_slots();
+        let both = |(slot, (was, is)): (&u32, &(Option<PartNumber>, Option<PartNumber>))| {
+            Some((*slot, (*was)?, (*is)?))
+        };
+        let moved = self.moved.iter().filter_map(both).filter(|(_, was, is)| was != is);
+        moved.filter(|(slot, ..)| !new.contains(slot)).collect()
+    }
+
+    /// Slots of samples that were not there before.
+    fn new_slots(&self) -> BTreeSet<u32> {
+        let new = self.edits.iter().filter(|edit| edit.kind == EditKind::New);
+        new.map(|edit| edit.slot).collect()
+    }
+
+    /// Samples that are in a part now and were in one before.
+    fn in_both(&self) -> u64 {
+        let new = self.new_slots();
+        let came = self
+            .moved
+            .iter()
+            .filter(|(slot, (was, is))| is.is_some() && (was.is_none() || new.contains(slot)));
+        self.parts.iter().flatten().count().saturating_sub(came.count()) as u64
+    }
+
+    /// Adds the samples that moved since the last revision.
+    pub(crate) fn add_moves(&self, moves: &mut Moves) {
+        let mut all = self.kept_apart();
+        all.sort_unstable_by(|a, b| self.samples.id(a.0).cmp(self.samples.id(b.0)));
+        moves.of += self.in_both() - all.len() as u64;
+        for (slot, was, is) in all {
+            let [was, is] = [was, is].map(|part| PARTS[usize::from(part)]);
+            moves.add(self.samples.id(slot), was, is);
+        }
     }
 
     fn take_in(&mut self, revision: &Revision) {

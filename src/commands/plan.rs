@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use voxflow_contract::{Schema, tables};
+use voxflow_contract::{Coverage, Schema, tables};
 
 use crate::cli::{Format, GlobalArgs, PlanArgs};
 use crate::commands::operators::columns_json;
-use crate::commands::run::{explain, graph_of, workers};
-use crate::engine::{Scan, StageSurvey, Survey, scan_sources, survey};
+use crate::commands::run::{explain, explain_lists, graph_of, list_line, workers};
+use crate::engine::{Scan, StageSurvey, Survey, compare_lists, scan_sources, survey};
 use crate::error::Error;
 use crate::exit_code;
 use crate::parameter_docs;
@@ -30,13 +30,14 @@ pub fn plan(args: &PlanArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let plan = Plan::load(&args.pipeline, &settings)?;
     let graph = graph_of(&plan);
     let listed = scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
+    let lists = compare_lists(&graph, &listed).map_err(explain_lists)?;
     let scans: Vec<_> = (0..plan.stages.len()).map(|i| listed.get(&i).map(facts_of)).collect();
     let workers = workers(args.workers);
     let found = survey(&graph, &listed, &global.home, workers);
     let found = found.map_err(|fault| explain(fault, ""))?;
     match args.format {
-        Format::Text => terminal::print(&text(&plan, &scans, &found, workers)),
-        Format::Json => terminal::print_json(&json(&plan, &scans, &found, workers)),
+        Format::Text => terminal::print(&text(&plan, &scans, (&found, workers), &lists)),
+        Format::Json => terminal::print_json(&json(&plan, &scans, (&found, workers), &lists)),
     }?;
     let is_left = found.stages.values().any(|survey| survey.is_kept && survey.to_make > 0);
     Ok(if args.exit_code && is_left { exit_code::DIFFERENT } else { exit_code::SUCCESS })
@@ -59,7 +60,12 @@ fn facts_of(scan: &Scan) -> ScanFacts {
     }
 }
 
-fn text(plan: &Plan, scans: &[Option<ScanFacts>], found: &Survey, workers: usize) -> String {
+fn text(
+    plan: &Plan,
+    scans: &[Option<ScanFacts>],
+    (found, workers): (&Survey, usize),
+    lists: &BTreeMap<String, Coverage>,
+) -> String {
     let mut text = format!("{}: {}\n", plan.name, plan.file.display());
     if !plan.description.is_empty() {
         text += &format!("{}\n", plan.description);
@@ -78,7 +84,9 @@ fn text(plan: &Plan, scans: &[Option<ScanFacts>], found: &Survey, workers: usize
     for (stage, scan) in plan.stages.iter().zip(scans) {
         text += &stage_text(plan, stage, scan.as_ref());
     }
-    text + &survey_text(plan, &found.stages)
+    let lists = lists.iter().map(|(stage, list)| format!("\n{}\n", list_line(stage, list)));
+    text + &lists.collect::<String>()
+        + &survey_text(plan, &found.stages)
         + &price_text(plan, found, workers)
         + "\nThe plan is good. Nothing was read but lists of files.\n"
 }
@@ -204,7 +212,12 @@ fn parameters(stage: &PlannedStage) -> Vec<(String, Value, bool)> {
     all
 }
 
-fn json(plan: &Plan, scans: &[Option<ScanFacts>], found: &Survey, workers: usize) -> Value {
+fn json(
+    plan: &Plan,
+    scans: &[Option<ScanFacts>],
+    (found, workers): (&Survey, usize),
+    lists: &BTreeMap<String, Coverage>,
+) -> Value {
     let stages = plan.stages.iter().zip(scans).enumerate().map(|(position, (stage, scan))| {
         let from: Vec<_> = stage.from.iter().map(|&i| plan.stages[i].id.as_str()).collect();
         let parameters: serde_json::Map<_, _> =
@@ -235,6 +248,7 @@ fn json(plan: &Plan, scans: &[Option<ScanFacts>], found: &Survey, workers: usize
         "text_digest": plan.text_digest,
         "fingerprint": plan.fingerprint(),
         "price": price_json(plan, found, workers),
+        "official": lists,
         "stages": stages.collect::<Vec<_>>(),
     })
 }

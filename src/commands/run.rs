@@ -9,16 +9,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use voxflow_contract::{Batch, BatchError, CheckpointChoice, GoOn, commit_point};
+use voxflow_contract::{Batch, BatchError, CheckpointChoice, Coverage, GoOn, commit_point};
 
 use crate::cli::{self, Format, GlobalArgs, LimitArgs, RunArgs};
 use crate::engine::{
-    Cluster, Counters, Duplicates, EngineFault, Graph, Node, Options, Report, SampleLimits, Scan,
-    Stop, install_panic_hook, run as run_graph, scan_sources,
+    Cluster, Counters, Duplicates, EngineFault, Graph, Moves, Node, Options, Report, SampleLimits,
+    Scan, Stop, compare_lists, install_panic_hook, named_moves, run as run_graph, scan_sources,
 };
 use crate::error::Error;
 use crate::exit_code;
 use crate::pipeline::{Plan, PlannedStage, Settings};
+use crate::previous::previous;
 use crate::progress::{Progress, StageLine};
 use crate::run_folder;
 use crate::run_lock::{Asked, RunLock};
@@ -49,6 +50,7 @@ pub(crate) fn perform(
     let go_on = go_on(args, &plan)?;
     let graph = graph_of(&plan);
     let scans = scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
+    let lists = compare_lists(&graph, &scans).map_err(explain_lists)?;
     let runs = global.home.join("runs");
     let is_first = args.process.unwrap_or(0) == 0;
     let run = match &args.resume {
@@ -82,11 +84,12 @@ pub(crate) fn perform(
         counters,
         task_progress: progress.of_tasks(),
         tells_fates: false,
+        previous: previous(&runs, &run, &plan.name),
         held: None,
     };
     let result = run_graph(&graph, Arc::new(scans), &options);
     drop(progress);
-    let report = result.map_err(|fault| explain(fault, &run))?;
+    let report = Report { lists, ..result.map_err(|fault| explain(fault, &run))? };
     if !report.is_first {
         return Ok(None);
     }
@@ -208,6 +211,14 @@ pub(crate) fn stop_on_signal() -> Result<Stop, Error> {
     Ok(stop)
 }
 
+/// What is wrong between a list of a stage and the samples there are, as the program's error.
+pub(crate) fn explain_lists(fault: EngineFault) -> Error {
+    match fault {
+        EngineFault::Setup { stage, fault } => Error::Setup { stage, fault },
+        other => explain(other, ""),
+    }
+}
+
 /// What stopped the engine, as the program's error.
 pub(crate) fn explain(fault: EngineFault, run: &str) -> Error {
     match fault {
@@ -222,6 +233,7 @@ pub(crate) fn explain(fault: EngineFault, run: &str) -> Error {
         EngineFault::Stopped { .. } | EngineFault::TaskStopped { .. } => {
             Error::Interrupted { run: run.to_owned() }
         }
+        EngineFault::Moved(fault) => Error::Moved(fault),
         EngineFault::Peer(message) => Error::Cluster { message },
         other => Error::Run { message: other.to_string() },
     }
@@ -290,6 +302,8 @@ fn summary(plan: &Plan, report: &Report, begun: Instant) -> Result<Value, Error>
         "stages": stages.collect::<Vec<_>>(),
         "splits": splits,
         "duplicates": report.duplicates,
+        "moved": report.moves,
+        "official": report.lists,
         "metrics": metrics(report)?,
         "elapsed_s": begun.elapsed().as_secs_f64(),
         "peak_rss_bytes": peak_rss_bytes(),
@@ -378,6 +392,7 @@ fn text_report(plan: &Plan, run: &str, report: &Report, summary: &Value) -> Stri
     }
     refusal_lines(&mut text, report);
     duplicate_lines(&mut text, report);
+    split_lines(&mut text, report);
     let splits = summary["splits"].as_object().into_iter().flatten();
     let splits: Vec<String> = splits.map(|(split, rows)| format!("{rows} {split}")).collect();
     let _ = writeln!(
@@ -404,6 +419,36 @@ fn duplicate_lines(text: &mut String, report: &Report) {
             _ => writeln!(text, "; {leaking} of them LEAK: they lie in several splits"),
         };
     }
+}
+
+/// What official lists have to do with the samples, and who moved in the split.
+fn split_lines(text: &mut String, report: &Report) {
+    for (stage, coverage) in &report.lists {
+        let _ = writeln!(text, "\n{}", list_line(stage, coverage));
+    }
+    for moves in &report.moves {
+        let Moves { stage, since, moved, of, first } = moves;
+        let _ =
+            write!(text, "\nmoved: {moved} of {of} samples of {stage} since {}", since.display());
+        let _ = match first.as_slice() {
+            [] => writeln!(text),
+            first if (first.len() as u64) < *moved => {
+                writeln!(text, ": {}, ...", named_moves(first))
+            }
+            first => writeln!(text, ": {}", named_moves(first)),
+        };
+    }
+}
+
+/// What a list has to do with the samples there are.
+pub(crate) fn list_line(stage: &str, coverage: &Coverage) -> String {
+    let Coverage { listed, absent, first_absent, unlisted } = coverage;
+    let mut line = format!("official: {listed} samples listed for {stage}, {unlisted} others");
+    if *absent > 0 {
+        line += &format!("; {absent} listed ones ABSENT: {}", first_absent.join(", "));
+        line += if *absent > first_absent.len() as u64 { ", ..." } else { "" };
+    }
+    line
 }
 
 /// The first refusals of each stage and code; the table has them all.

@@ -1,5 +1,7 @@
 //! `voxflow watch`: keeps the data sets of a pipeline up to date with their sources.
 
+mod lists;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,15 +10,16 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use voxflow_contract::{Change, Refusal, Source, SplitPolicy, Stage, commit_point};
 
-use super::run::{explain, graph_of, stop_on_signal};
+use super::run::{explain, explain_lists, graph_of, stop_on_signal};
 use crate::cli::{Format, GlobalArgs, WatchArgs};
 use crate::engine::{
     Counters, EngineFault, Graph, Held, Node, Options, Report, Resident, Scan, StageCount, Stop,
-    can_reside, install_panic_hook, kept_stages, run as run_graph, scan_sources,
+    can_reside, compare_lists, install_panic_hook, kept_stages, run as run_graph, scan_sources,
 };
 use crate::error::Error;
 use crate::folder_events::{FolderEvents, Told};
 use crate::pipeline::{Plan, Settings};
+use crate::previous::previous;
 use crate::run_lock::{Asked, RunLock};
 use crate::watched::{Consequences, Edits, Moved, Watched};
 use crate::{exit_code, run_folder, terminal};
@@ -32,11 +35,11 @@ const REVISIONS_A_SAVE: u32 = 64;
 /// # Errors
 /// When the pipeline is wrong, a source finds nothing, or the machine fails.
 pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
-    let settings =
-        Settings { set: args.set.clone(), device: None, catalogue: global.catalogue.clone() };
-    let plan = Plan::load(&args.pipeline, &settings)?;
+    let plan = Plan::load(&args.pipeline, &settings(args, global))?;
     let (graph, places) = without_tasks(&graph_of(&plan));
-    scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
+    let scans = scan_sources(&graph).map_err(|fault| explain(fault, ""))?;
+    compare_lists(&graph, &scans).map_err(explain_lists)?;
+    drop(scans);
     let runs = global.home.join("runs");
     let run = match &args.resume {
         Some(named) => run_folder::find(&runs, &plan, named.as_deref())?,
@@ -50,12 +53,14 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
     install_panic_hook(i32::from(exit_code::PEER));
     let stop = stop_on_signal()?;
     let sources = sources(&graph);
-    let folders: Vec<PathBuf> = sources.values().flat_map(|source| source.depends_on()).collect();
+    let mut folders: Vec<PathBuf> =
+        sources.values().flat_map(|source| source.depends_on()).collect();
+    folders.extend(lists::lists_of(&plan));
     let events = FolderEvents::below(&folders);
     let mut watching = Watching::begin(args, global, (plan, graph, places), run, stop.clone())?;
     let (mut last_scan, mut scan_took) = (Instant::now(), Duration::ZERO);
-    // A look that failed did not see what it was told of.
-    let mut is_unseen = false;
+    // A look that failed did not see what it was told of, and its new lists are still to be followed.
+    let (mut is_unseen, mut is_replanned) = (false, false);
     while !stop.is_requested() && args.revisions.is_none_or(|all| watching.revision < all) {
         let every = Duration::from_millis(args.every_ms).max(SCANS_APART * scan_took);
         let rest = every.saturating_sub(last_scan.elapsed());
@@ -64,8 +69,9 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
             break;
         }
         let begun = Instant::now();
+        is_replanned |= watching.replan()?;
         let look = match told {
-            Told::Paths(paths) if !is_unseen => watching.look_at(&sources, &paths),
+            Told::Paths(paths) if !is_unseen && !is_replanned => watching.look_at(&sources, &paths),
             _ => watching.rescan().map(|changes| (changes, true)),
         };
         is_unseen = look.is_err();
@@ -76,7 +82,8 @@ pub fn watch(args: &WatchArgs, global: &GlobalArgs) -> Result<u8, Error> {
         if is_scan {
             (last_scan, scan_took) = (Instant::now(), begun.elapsed());
         }
-        watching.revise(changes, begun)?;
+        watching.revise(changes, is_replanned, begun)?;
+        is_replanned = false;
     }
     watching.save()?;
     Ok(exit_code::SUCCESS)
@@ -95,6 +102,10 @@ fn unless_wrong<T>(look: Result<T, EngineFault>, run: &str) -> Result<Option<T>,
     }
 }
 
+fn settings(args: &WatchArgs, global: &GlobalArgs) -> Settings {
+    Settings { set: args.set.clone(), device: None, catalogue: global.catalogue.clone() }
+}
+
 fn sources(graph: &Graph) -> BTreeMap<usize, Arc<dyn Source>> {
     let source = |root: usize| match &graph.nodes[root].stage {
         Stage::Source(source) => Some((root, Arc::clone(source))),
@@ -105,6 +116,8 @@ fn sources(graph: &Graph) -> BTreeMap<usize, Arc<dyn Source>> {
 
 /// Changes of samples, by source.
 type Changes = BTreeMap<usize, Vec<Change>>;
+/// All samples, by source.
+type Scans = BTreeMap<usize, Scan>;
 
 /// A pipeline whose data sets are kept up to date.
 struct Watching<'a> {
@@ -122,6 +135,10 @@ struct Watching<'a> {
     resident: Option<(Arc<Held>, Resident)>,
     /// Why samples could not be opened.
     unopened: Vec<Refusal>,
+    /// Stamps of the lists that stages name.
+    lists: Vec<String>,
+    /// What keeps changes from being made, where a person must mend it, and these changes.
+    waits: Option<(String, Edits)>,
 }
 
 impl<'a> Watching<'a> {
@@ -147,6 +164,9 @@ impl<'a> Watching<'a> {
             watched: BTreeMap::new(),
             resident: None,
             unopened: Vec::new(),
+            // Read once more at the first look: they may have changed since the plan was made.
+            lists: Vec::new(),
+            waits: None,
         };
         let mut report = watching.run(Arc::clone(&scans), None)?;
         let (mut edits, mut found) = (Edits::default(), Consequences::default());
@@ -162,6 +182,7 @@ impl<'a> Watching<'a> {
         }
         let report = watching.of_plan(report);
         watching.record(&report)?;
+        let found = watching.found_by(&report, found);
         watching.tell(edits, found, &report, begun.elapsed())?;
         watching.reside(&report)?;
         Ok(watching)
@@ -237,15 +258,20 @@ impl<'a> Watching<'a> {
     }
 
     /// Makes the next revision, if these changes change anything.
-    fn revise(&mut self, mut changes: Changes, begun: Instant) -> Result<(), Error> {
-        let mut edits = Edits::default();
+    fn revise(
+        &mut self,
+        mut changes: Changes,
+        is_replanned: bool,
+        begun: Instant,
+    ) -> Result<(), Error> {
+        let waited = self.waits.as_ref().map(|(_, edits)| *edits);
+        let mut edits = waited.unwrap_or_default();
         for (root, known) in &mut self.watched {
             edits = edits.and(known.look(changes.remove(root).unwrap_or_default()));
         }
-        if edits.is_empty() {
+        if edits.is_empty() && !is_replanned && waited.is_none() {
             return Ok(());
         }
-        self.revision += 1;
         if self.watched.values().any(|known| known.samples().len() == 0) {
             // As a scan would say it.
             scan_sources(&self.graph).map_err(|fault| explain(fault, &self.run))?;
@@ -256,8 +282,12 @@ impl<'a> Watching<'a> {
                 self.resident = Some((held, resident));
                 made
             }
-            None => self.revise_whole()?,
+            None => match self.scan_that_fits(edits)? {
+                Some(scans) => self.revise_whole(&Arc::new(scans))?,
+                None => return Ok(()),
+            },
         };
+        self.revision += 1;
         self.tell(edits, found, &report, begun.elapsed())?;
         run_folder::write_tables(&report.folder, &self.plan, &report)?;
         if self.revision.is_multiple_of(REVISIONS_A_SAVE) {
@@ -276,6 +306,7 @@ impl<'a> Watching<'a> {
         resident: &mut Resident,
     ) -> Result<(Consequences, Report), Error> {
         let (counters, found) = self.make_rows(held)?;
+        self.check_moves()?;
         let run = self.run.clone();
         let fault = |fault| explain(fault, &run);
         let moved: BTreeMap<usize, Vec<Moved>> =
@@ -333,9 +364,8 @@ impl<'a> Watching<'a> {
     }
 
     /// Runs the pipeline as a whole: what the store has is not made again.
-    fn revise_whole(&mut self) -> Result<(Consequences, Report), Error> {
-        let scans = Arc::new(scan_sources(&self.graph).map_err(|f| explain(f, &self.run))?);
-        let mut report = self.run(Arc::clone(&scans), None)?;
+    fn revise_whole(&mut self, scans: &Arc<Scans>) -> Result<(Consequences, Report), Error> {
+        let mut report = self.run(Arc::clone(scans), None)?;
         let mut found = Consequences::default();
         for (root, known) in &mut self.watched {
             let fates = report.fates.remove(root).unwrap_or_default();
@@ -349,7 +379,7 @@ impl<'a> Watching<'a> {
         }
         let report = self.of_plan(report);
         self.record(&report)?;
-        Ok((found, report))
+        Ok((self.found_by(&report, found), report))
     }
 
     /// Makes what was learned of samples durable; without it they are opened once more.
@@ -387,6 +417,11 @@ impl<'a> Watching<'a> {
         scans: Arc<BTreeMap<usize, Scan>>,
         held: Option<(Arc<Held>, Arc<Counters>)>,
     ) -> Result<Report, Error> {
+        // What only makes rows replaces no data set.
+        let previous = match held {
+            Some(_) => BTreeMap::new(),
+            None => previous(&self.global.home.join("runs"), &self.run, &self.plan.name),
+        };
         let (held, counters) = held.unzip();
         let options = Options {
             workers: super::run::workers(self.args.workers),
@@ -401,6 +436,7 @@ impl<'a> Watching<'a> {
             counters: counters.unwrap_or_else(|| Arc::new(Counters::new(self.graph.nodes.len()))),
             task_progress: Arc::new(|_, _, _| {}),
             tells_fates: true,
+            previous,
             held,
         };
         run_graph(&self.graph, scans, &options).map_err(|fault| explain(fault, &self.run))
@@ -427,7 +463,7 @@ impl<'a> Watching<'a> {
         let (revision, refused, seconds) =
             (self.revision, report.refusals.len(), elapsed.as_secs_f64());
         let Edits { new, changed, removed, .. } = edits;
-        let Consequences { moved, duplicates, leaks } = found;
+        let Consequences { moved, moved_of, duplicates, leaks } = found;
         if self.args.format == Format::Json {
             let line = json!({
                 "revision": revision,
@@ -439,6 +475,7 @@ impl<'a> Watching<'a> {
                 "reused": rows - made,
                 "refused": refused,
                 "moved": moved,
+                "moved_of": moved_of,
                 "duplicates": duplicates,
                 "leaks": leaks,
                 "stages": report.stages.iter().map(|c| json!({
@@ -452,7 +489,7 @@ impl<'a> Watching<'a> {
         let reused = rows - made;
         terminal::print(&format!(
             "revision {revision}: {new} new, {changed} changed, {removed} removed; {rows} rows, {made} made, \
-             {reused} reused, {refused} refused; {moved} moved in the split, {duplicates} duplicates, \
+             {reused} reused, {refused} refused; {moved} of {moved_of} moved in the split, {duplicates} duplicates, \
              {leaks} leaks; {seconds:.3} s\n"
         ))
     }

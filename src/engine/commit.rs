@@ -6,19 +6,20 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use voxflow_contract::{
-    Batch, BatchError, Column, ColumnType, Committed, ContentHash, MachineFault, Refusal, Schema,
-    Stage, Values, row_hashes, tables,
+    Batch, BatchError, Column, ColumnType, ContentHash, MachineFault, Refusal, Schema, Stage,
+    Values, row_hashes, tables,
 };
 
 use super::counters::{StageCount, nanos};
-use super::dataset::{Rows, write_dataset};
+use super::dataset::Rows;
 use super::fault::EngineFault;
 use super::graph::Graph;
 use super::guard::guarded;
 use super::inputs::record_inputs;
 use super::leakage::duplicates;
 use super::made::Made;
-use super::run::{Report, SampleFate};
+use super::outputs::Planning;
+use super::run::{Options, Report, SampleFate};
 use super::shared::Shared;
 use super::work_list::{Keys, State, Stores, content_of};
 use crate::store::{KeptFiles, Place, RowKey, RowReader, StageStore};
@@ -29,63 +30,40 @@ const COLUMN_CHUNK: usize = 64;
 /// Makes every data set below `folder`, and says what all stages did.
 ///
 /// # Errors
-/// When a row is missing, a keyed stage cannot work, or the machine fails.
+/// When a row is missing, a keyed stage cannot work, more samples would move in the split than may, or
+/// the machine fails. Nothing in `folder` was replaced before the last sample was looked for.
 pub(crate) fn commit(
     shared: &Shared,
     files: &KeptFiles,
     folder: &Path,
     made: &Made,
-    tells_fates: bool,
+    options: &Options,
 ) -> Result<Report, EngineFault> {
     // What comes now is of other sizes than what was freed.
     crate::allocator::give_back_free();
     refresh(shared)?;
-    let graph = &shared.graph;
     let mut report = Report {
-        stages: vec![StageCount::default(); graph.nodes.len()],
+        stages: vec![StageCount::default(); shared.graph.nodes.len()],
         refusals: made.unopened.clone(),
         ..Report::default()
     };
-    let mut settled = settle(shared, made, &mut report)?;
-    record(shared, &settled, files, folder, &mut report)?;
-    if tells_fates {
+    let settled = settle(shared, made, &mut report)?;
+    if options.tells_fates {
         let fates = settled.iter().map(|(&root, of_root)| (root, of_root.fates()));
         report.fates.extend(fates);
     }
     forget(shared);
     report.refusals.sort_by(|a, b| (&a.sample, &a.stage).cmp(&(&b.sample, &b.stage)));
     let late = say_late(shared, &settled, &mut report)?;
-    let sinks = graph.sinks();
-    for (number, &sink) in sinks.iter().enumerate() {
-        let Stage::Sink(stage) = &graph.nodes[sink].stage else { continue };
-        let begun = Instant::now();
-        let root = graph.root(sink);
-        let stores = shared.stores_of(root);
-        let arrived = settled[&root].arrived(shared, sink);
-        let fault = |fault| EngineFault::machine(&graph.nodes[sink].id, fault);
-        let of_sink = arrived.rows(shared, sink, &stores, &late).map_err(fault)?;
-        let keys = key_batch(shared, root, arrived.settled, &arrived.positions)
-            .map_err(|e| fault(MachineFault::new(e.to_string())))?;
-        let rows = arrived.positions.len() as u64;
-        drop(arrived);
-        if !sinks[number + 1..].iter().any(|later| graph.root(*later) == root) {
-            settled.remove(&root);
-        }
-        let fingerprint = &graph.nodes[sink].facts.fingerprint;
-        let target = folder.join(stage.folder());
-        let write = || write_dataset(stage.as_ref(), keys, &of_sink, fingerprint, files, &target);
-        let panicked = |panic| Err(MachineFault::new(format!("the sink panicked: {panic}")));
-        let written = guarded(write).unwrap_or_else(panicked);
-        let (committed, reused): (Committed, u64) = written.map_err(fault)?;
-        report.stages[sink] = StageCount {
-            rows_in: rows,
-            rows_out: rows,
-            refused: 0,
-            reused,
-            nanos: nanos(begun.elapsed()),
-        };
-        shared.counters.add(sink, report.stages[sink]);
-        report.committed.insert(graph.nodes[sink].id.clone(), committed);
+    let stores = settled.keys().map(|&root| (root, shared.stores_of(root))).collect();
+    let previous = &options.previous;
+    let planning = Planning { shared, settled: &settled, late: &late, files, previous };
+    let outputs = planning.plan(&stores)?;
+    report.moves = outputs.iter().filter_map(|output| output.moves.clone()).collect();
+    record(shared, &settled, files, folder, &mut report)?;
+    drop((settled, late));
+    for output in outputs {
+        output.write(shared, files, folder, &mut report)?;
     }
     Ok(report)
 }
@@ -170,7 +148,7 @@ fn forget(shared: &Shared) {
 }
 
 /// What became of every sample of a source.
-struct Settled {
+pub(super) struct Settled {
     /// Content and key by position; `None` for samples that could not be opened.
     keys: Keys,
     /// For each kept stage the place of the row of each sample, where it has one.
@@ -270,7 +248,7 @@ impl Settled {
     }
 
     /// The samples that have a row from every input of a sink.
-    fn arrived(&self, shared: &Shared, sink: usize) -> Arrived<'_> {
+    pub(super) fn arrived(&self, shared: &Shared, sink: usize) -> Arrived<'_> {
         let kept = &shared.kept[&shared.graph.root(sink)];
         let inputs = shared.graph.streaming_inputs(sink);
         let numbers = inputs.iter().filter_map(|input| kept.stages.iter().position(|s| s == input));
@@ -327,17 +305,17 @@ impl Tally<'_> {
 }
 
 /// The samples of a data set.
-struct Arrived<'a> {
-    settled: &'a Settled,
+pub(super) struct Arrived<'a> {
+    pub(super) settled: &'a Settled,
     /// The kept stages that the sink reads.
     numbers: Vec<usize>,
     /// Positions of the samples, ascending.
-    positions: Vec<u32>,
+    pub(super) positions: Vec<u32>,
 }
 
 impl Arrived<'_> {
     /// What the data set is made of.
-    fn rows<'s>(
+    pub(super) fn rows<'s>(
         &self,
         shared: &Shared,
         sink: usize,
@@ -371,7 +349,7 @@ impl Arrived<'_> {
 }
 
 /// What a keyed stage said, without the key columns.
-struct Late {
+pub(super) struct Late {
     positions: Vec<u32>,
     additions: Batch,
 }
@@ -472,7 +450,7 @@ fn column_hashes(
 }
 
 /// The key columns of these samples, under the schema [`tables::key`].
-fn key_batch(
+pub(super) fn key_batch(
     shared: &Shared,
     root: usize,
     settled: &Settled,

@@ -29,29 +29,58 @@ pub(crate) struct Rows<'a> {
     pub(crate) additions: Option<Batch>,
 }
 
-/// Makes the data set in `folder`, of rows with these key columns; says what it has, and how many of its rows were not written anew.
+/// The files of a data set that is to be made.
+pub(crate) struct PlannedDataset {
+    files: Vec<PlannedFile>,
+    fingerprints: Vec<String>,
+}
+
+impl PlannedDataset {
+    /// Hashes of the files that are kept from before.
+    pub(crate) fn used_again<'a>(
+        &'a self,
+        kept: &'a KeptFiles,
+    ) -> impl Iterator<Item = String> + 'a {
+        self.fingerprints.iter().filter_map(|print| kept.find(print)).map(|file| file.blake3)
+    }
+}
+
+/// Plans the data set of rows with these key columns.
+///
+/// # Errors
+/// When the sink cannot cut it into files.
+pub(crate) fn plan_dataset(
+    sink: &dyn Sink,
+    keys: Batch,
+    rows: &Rows<'_>,
+    sink_fingerprint: &str,
+) -> Result<PlannedDataset, MachineFault> {
+    let files = match &rows.additions {
+        Some(additions) => sink.plan(&keys.beside(additions).map_err(|e| internal(&e))?)?,
+        None => sink.plan(&keys)?,
+    };
+    drop(keys);
+    let fingerprints = files.iter().map(|file| fingerprint(file, rows, sink_fingerprint));
+    let fingerprints = fingerprints.collect::<Result<Vec<_>, _>>().map_err(|e| internal(&e))?;
+    Ok(PlannedDataset { files, fingerprints })
+}
+
+/// Makes a data set in `folder`; says what it has, and how many of its rows were not written anew.
 ///
 /// # Errors
 /// When the machine fails; the folder is as it was then.
 pub(crate) fn write_dataset(
     sink: &dyn Sink,
-    keys: Batch,
+    dataset: &PlannedDataset,
     rows: &Rows<'_>,
-    sink_fingerprint: &str,
     files: &KeptFiles,
     folder: &Path,
 ) -> Result<(Committed, u64), MachineFault> {
-    let planned = match &rows.additions {
-        Some(additions) => sink.plan(&keys.beside(additions).map_err(|e| internal(&e))?)?,
-        None => sink.plan(&keys)?,
-    };
-    drop(keys);
-    let fingerprints = planned.iter().map(|file| fingerprint(file, rows, sink_fingerprint));
-    let fingerprints = fingerprints.collect::<Result<Vec<_>, _>>().map_err(|e| internal(&e))?;
+    let PlannedDataset { files: planned, fingerprints } = dataset;
     replace_folder(folder, |partial| {
         let mut done: BTreeMap<usize, OutputFile> = BTreeMap::new();
         let mut reused = 0;
-        for (number, (file, fingerprint)) in planned.iter().zip(&fingerprints).enumerate() {
+        for (number, (file, fingerprint)) in planned.iter().zip(fingerprints).enumerate() {
             let target = partial.join(&file.path);
             create_parent(&target)?;
             if let Some(kept) = files.link(fingerprint, &target)? {
@@ -60,7 +89,7 @@ pub(crate) fn write_dataset(
             }
         }
         commit_point("dataset.linked");
-        let mut writing = Writing { sink, rows, partial, planned: &planned, open: BTreeMap::new() };
+        let mut writing = Writing { sink, rows, partial, planned, open: BTreeMap::new() };
         let missing = (0..planned.len()).filter(|number| !done.contains_key(number));
         for (number, output) in writing.write(&missing.collect::<Vec<_>>())? {
             let path = partial.join(&output.path);

@@ -3,6 +3,8 @@
 use voxflow_contract::{MachineFault, SetupFault, TaskError};
 use voxflow_sources::DatasetError;
 
+use super::moves::MovesFault;
+
 /// Why a run stopped before its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +41,9 @@ pub enum EngineFault {
         /// What is wrong.
         message: String,
     },
+    /// More samples would lie in another part of the split than may; nothing was replaced.
+    #[error("stage `{}`: {_0}", _0.moves.stage)]
+    Moved(Box<MovesFault>),
     /// Another process of the cluster is gone or does not fit.
     #[error("{0}")]
     Peer(String),

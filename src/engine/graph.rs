@@ -1,6 +1,6 @@
 //! The graph the engine runs: stages and who feeds whom, already checked.
 
-use voxflow_contract::Stage;
+use voxflow_contract::{MoveLimit, Stage};
 
 use crate::store::StageFacts;
 
@@ -82,6 +82,15 @@ impl Graph {
         }
         found.sort_unstable();
         found
+    }
+
+    /// How many samples of a sink may lie in another part of the split than before, if the
+    /// keyed stage it reads from limits that.
+    pub fn move_limit(&self, sink: usize) -> Option<MoveLimit> {
+        self.nodes[sink].from.iter().find_map(|from| match &self.nodes[*from].stage {
+            Stage::Keyed(keyed) => keyed.move_limit(),
+            _ => None,
+        })
     }
 
     /// Upper bound of the bytes that one row adds on its way from source `root`.

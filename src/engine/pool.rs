@@ -84,7 +84,9 @@ impl Drop for Pool {
         state.jobs.clear();
         drop(state);
         self.queue.ready.notify_all();
-        for thread in self.threads.drain(..) {
+        // The last to hold the pool may be a job of its own, whose thread cannot wait for itself.
+        let me = std::thread::current().id();
+        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != me) {
             // Jobs catch their own panics; a thread that died has nothing left to give.
             let _ = thread.join();
         }
@@ -109,5 +111,21 @@ mod tests {
         open.send(()).expect("the job waits");
         drop(sender);
         assert_eq!(receiver.iter().collect::<Vec<_>>(), [2, 2, 1, 0]);
+    }
+
+    #[test]
+    fn a_job_may_be_the_last_to_hold_the_pool() {
+        let pool = std::sync::Arc::new(Pool::new(2).expect("threads"));
+        let (sender, receiver) = sync_channel(1);
+        let (open, gate) = sync_channel::<()>(1);
+        let held = std::sync::Arc::clone(&pool);
+        pool.submit(0, move || {
+            gate.recv().expect("the test opens it");
+            drop(held);
+            sender.send(()).expect("the test waits");
+        });
+        drop(pool);
+        open.send(()).expect("the job waits");
+        assert_eq!(receiver.recv(), Ok(()), "it does not wait for itself");
     }
 }

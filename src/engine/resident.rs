@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use voxflow_contract::{
-    Batch, Committed, ContentHash, FilePolicy, Keyed, MachineFault, OutputFile, Refusal, Sink,
-    Stage, Values,
+    Batch, Committed, ContentHash, FilePolicy, Keyed, MachineFault, OutputFile, PARTS, Refusal,
+    Sink, Stage, Values,
 };
 use voxflow_sinks::TwinFolder;
 
@@ -30,8 +30,6 @@ const AT_ONCE: usize = 8;
 
 /// A part of the split, by its number; the first where nothing splits.
 pub(crate) type PartNumber = u8;
-/// Names of the parts.
-const PARTS: [&str; 3] = ["train", "val", "test"];
 
 /// The tables of the samples of one source.
 struct OfSource {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use timely::dataflow::operators::vec::{Broadcast, ToStream};
 use timely::worker::Worker;
 use voxflow_contract::{
-    Committed, ContentHash, GoOn, MachineFault, Outcome, OutputFile, Refusal, Stage, TaskContext,
+    Committed, ContentHash, Coverage, GoOn, MachineFault, Outcome, OutputFile, Refusal, Stage,
+    TaskContext,
 };
 use voxflow_sources::Dataset;
 
@@ -26,6 +27,7 @@ use super::held::Held;
 use super::leakage::Duplicates;
 use super::made::Made;
 use super::meter::Meter;
+use super::moves::{Moves, Previous};
 use super::permits::Budget;
 use super::pool::Pool;
 use super::prepare;
@@ -73,6 +75,8 @@ pub struct Options {
     pub task_progress: TaskProgress,
     /// Whether the report has the fate of every sample.
     pub tells_fates: bool,
+    /// The data sets that those of this run follow or replace, by id of the sink.
+    pub previous: BTreeMap<String, Previous>,
     /// The store, if it stays open from run to run; no data sets are made then, and fates are told.
     pub held: Option<Arc<Held>>,
 }
@@ -115,6 +119,10 @@ pub struct Report {
     pub inputs: BTreeMap<String, Vec<OutputFile>>,
     /// What is the same in several samples, by what keyed stages look at.
     pub duplicates: Vec<Duplicates>,
+    /// What moved in the split, of each data set that one was before.
+    pub moves: Vec<Moves>,
+    /// What official lists have to do with the samples, by id of the stage that names one.
+    pub lists: BTreeMap<String, Coverage>,
     /// What became of each sample of a source, by its position, if that was asked for; `None` for one
     /// that could not be opened.
     pub fates: BTreeMap<usize, Vec<Option<SampleFate>>>,
@@ -464,13 +472,8 @@ impl Process {
                 added.map_err(|f| EngineFault::machine(&self.graph.nodes[stage].id, f))?;
             }
         }
-        let report = commit::commit(
-            &opened.shared,
-            &opened.files,
-            &opened.folder,
-            &made,
-            self.options.tells_fates,
-        )?;
+        let report =
+            commit::commit(&opened.shared, &opened.files, &opened.folder, &made, &self.options)?;
         self.keep_costs_of_sinks(&report)?;
         Ok(Report { folder: opened.folder.clone(), is_first: true, ..report })
     }

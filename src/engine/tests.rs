@@ -1,5 +1,6 @@
 //! The engine against small stages: nothing lost, nothing twice, the same whatever the workers.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -227,6 +228,7 @@ fn options(graph: &Graph, folder: &Path, workers: usize) -> Options {
         counters: Arc::new(Counters::new(graph.nodes.len())),
         task_progress: Arc::new(|_, _, _| {}),
         tells_fates: false,
+        previous: BTreeMap::new(),
         held: None,
     }
 }

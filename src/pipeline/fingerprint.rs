@@ -27,6 +27,12 @@ pub fn rows(kind: &dyn Kind, params: &Value, seed: u64, inputs: &[&str]) -> Stri
     of_parts(&["voxflow source 1", kind.name(), &kind.version().to_string()])
 }
 
+/// What the files of a data set depend on of a keyed stage beside what it says of their rows, which counts
+/// with each file: only the kind and its version.
+pub fn keyed(kind: &dyn Kind) -> String {
+    of_parts(&["voxflow keyed 1", kind.name(), &kind.version().to_string()])
+}
+
 /// The hash of several texts, each with its length, in hexadecimal.
 pub fn of_parts<T: AsRef<str>>(parts: &[T]) -> String {
     let mut hasher = blake3::Hasher::new();

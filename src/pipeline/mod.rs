@@ -16,8 +16,10 @@ pub mod pose_yaml;
 pub mod profile;
 pub mod schema;
 pub mod settings;
+mod split_list;
 pub mod template;
 
 pub use diagnostics::Diagnostic;
 pub use plan::{Plan, PlannedStage};
 pub use settings::Settings;
+pub(crate) use split_list::stamp as list_stamp;

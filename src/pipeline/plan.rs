@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
-use voxflow_contract::{BuildContext, Kind, ParamError, Params, Schema, Stage};
+use voxflow_contract::{BuildContext, Kind, ParamError, Params, Schema, SplitLists, Stage};
 
 use super::diagnostics::{Diagnostic, Source, tidy};
 use super::document::{Field, Node, Tree};
@@ -12,6 +13,7 @@ use super::fit::{self, Draft};
 use super::graph::{self, Graph};
 use super::parse::{Spec, StageSpec};
 use super::settings::{Resolved, Scope, Settings};
+use super::split_list::{self, ListFault};
 use super::{document, fingerprint, parse};
 use crate::catalogue::{self, Catalogue, Dataset};
 use crate::error::Error;
@@ -251,9 +253,19 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes the contents of the files that a stage depends on count among its parameters.
-    fn add_digests(&mut self, kind: &'static dyn Kind, spec: &StageSpec, resolved: &mut Resolved) {
+    /// Makes the contents of the files that a stage depends on, and what its lists say, count among its
+    /// parameters.
+    fn add_digests(
+        &mut self,
+        kind: &'static dyn Kind,
+        spec: &StageSpec,
+        resolved: &mut Resolved,
+        lists: &SplitLists,
+    ) {
         let mut digests = serde_json::Map::new();
+        let of_lists =
+            lists.iter().map(|(key, list)| (key.clone(), list.digest().to_string().into()));
+        digests.extend(of_lists);
         for (key, path) in kind.depends_on(&Params(resolved.values.clone())) {
             match digest_of(&path) {
                 Ok(digest) => {
@@ -271,6 +283,32 @@ impl Planner<'_> {
         }
     }
 
+    /// Reads the lists that a stage names; gives also the parameters whose lists cannot be used, which
+    /// was told then.
+    fn read_lists(
+        &mut self,
+        kind: &'static dyn Kind,
+        spec: &StageSpec,
+        resolved: &Resolved,
+    ) -> (SplitLists, Vec<String>) {
+        let (mut lists, mut unusable) = (SplitLists::new(), Vec::new());
+        for (key, path) in kind.split_lists(&Params(resolved.values.clone())) {
+            match split_list::read(Path::new(&path)) {
+                Ok(list) => {
+                    lists.insert(key, Arc::new(list));
+                    continue;
+                }
+                Err(ListFault::Lines(diagnostics)) => self.diagnostics.extend(diagnostics),
+                Err(ListFault::Whole(message)) => {
+                    let site = Site { kind, spec, resolved, source: self.source };
+                    self.diagnostics.extend(site.diagnostic(&ParamError::new(&key, message)));
+                }
+            }
+            unusable.push(key);
+        }
+        (lists, unusable)
+    }
+
     /// Finds the kind of a stage and builds it.
     fn draft(&mut self, spec: &StageSpec, resolved: &mut Resolved, seed: u64) -> Draft {
         let Some(kind) = registry::find(&spec.kind) else {
@@ -281,16 +319,18 @@ impl Planner<'_> {
             resolved.values.insert("device".to_owned(), Value::from(device));
             resolved.assigned.insert("device".to_owned(), format!("{}.device={device}", spec.id));
         }
+        let (lists, unusable) = self.read_lists(kind, spec, resolved);
         let context = BuildContext { seed, stage: spec.id.clone() };
-        let built = kind.build(&Params(resolved.values.clone()), &context);
+        let built = kind.build_with(&Params(resolved.values.clone()), &context, &lists);
         let stage = match built {
             Ok(stage) => {
-                self.add_digests(kind, spec, resolved);
+                self.add_digests(kind, spec, resolved, &lists);
                 Some(stage)
             }
             Err(errors) => {
                 let site = Site { kind, spec, resolved, source: self.source };
-                self.diagnostics.extend(errors.iter().filter_map(|error| site.diagnostic(error)));
+                let untold = errors.iter().filter(|error| !unusable.contains(&error.key));
+                self.diagnostics.extend(untold.filter_map(|error| site.diagnostic(error)));
                 None
             }
         };
@@ -422,7 +462,10 @@ fn assemble(
         let params = Value::Object(resolved.values.clone());
         let fingerprint = fingerprint::stage(kind, &params, seed, &inputs);
         let inputs: Vec<&str> = from.iter().map(|&i| stages[i].rows_fingerprint.as_str()).collect();
-        let rows_fingerprint = fingerprint::rows(kind, &params, seed, &inputs);
+        let rows_fingerprint = match &stage {
+            Stage::Keyed(_) => fingerprint::keyed(kind),
+            _ => fingerprint::rows(kind, &params, seed, &inputs),
+        };
         stages.push(PlannedStage {
             id: spec.stages[position].id.clone(),
             kind,
@@ -510,7 +553,17 @@ from = [\"voxelize\", \"split\"]
         let (a, b) = (prints(&["root=/d"]), prints(&["root=/e"]));
         assert!(a.iter().zip(&b).all(|(a, b)| a.0 != b.0 && a.1 == b.1));
         let c = prints(&["root=/e", "voxelize.resolution=32"]);
-        assert!(b[3..].iter().zip(&c[3..]).all(|(b, c)| b.1 != c.1));
+        assert!([3, 5].iter().all(|&i| b[i].1 != c[i].1));
+    }
+
+    #[test]
+    fn rows_of_a_data_set_depend_on_what_a_split_says_and_not_on_why() {
+        let prints = |set: &[&str]| -> Vec<(String, String)> {
+            let plan = load(GOOD, set).unwrap_or_else(|e| panic!("{e:?}"));
+            plan.stages.into_iter().map(|s| (s.fingerprint, s.rows_fingerprint)).collect()
+        };
+        let (a, b) = (prints(&["root=/d"]), prints(&["root=/d", "split.seed=9"]));
+        assert!(a[4..].iter().zip(&b[4..]).all(|(a, b)| a.0 != b.0 && a.1 == b.1));
     }
 
     #[test]

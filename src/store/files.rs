@@ -46,16 +46,20 @@ impl KeptFiles {
         fingerprint: &str,
         target: &Path,
     ) -> Result<Option<KeptFile>, MachineFault> {
+        let Some(kept) = self.find(fingerprint) else { return Ok(None) };
         let path = self.folder.join(short(fingerprint));
-        let Some(kept) = read(&path.with_extension("json")) else { return Ok(None) };
+        link_or_copy(&path, target).map_err(|e| MachineFault::io("link to", target, e))?;
+        Ok(Some(kept))
+    }
+
+    /// What is known of the file of this fingerprint, if it is there and nobody changed it since.
+    pub(crate) fn find(&self, fingerprint: &str) -> Option<KeptFile> {
+        let path = self.folder.join(short(fingerprint));
+        let kept = read(&path.with_extension("json"))?;
         let is_same = fs::metadata(&path).is_ok_and(|metadata| {
             metadata.len() == kept.bytes && modified(&metadata) == Some(kept.modified)
         });
-        if !is_same {
-            return Ok(None);
-        }
-        link_or_copy(&path, target).map_err(|e| MachineFault::io("link to", target, e))?;
-        Ok(Some(kept))
+        is_same.then_some(kept)
     }
 
     /// A path that nobody else uses, for a file that is to be kept.

@@ -11,6 +11,7 @@ mod manual;
 mod pipelines;
 mod program;
 mod runs;
+mod splits;
 #[cfg(feature = "train")]
 mod trained;
 mod watched;

@@ -21,13 +21,13 @@ const LISTED: &str = "[pipeline]\nname = \"listed\"\n[[stage]]\nid = \"list\"\nu
     from = [\"list\", \"split\"]\nrows_per_file = 8\n";
 
 /// A `watch` that looks at nothing unless it is told of it.
-struct Watching {
+pub(crate) struct Watching {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Watching {
-    fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_voxflow"))
             .args(["--home", "home", "watch"])
             .args(arguments)
@@ -51,7 +51,7 @@ impl Watching {
     }
 
     /// Waits until `is_there` says so, whenever nothing was told for a while.
-    fn wait_until(&mut self, is_there: impl Fn() -> bool) {
+    pub(crate) fn wait_until(&mut self, is_there: impl Fn() -> bool) {
         let begun = Instant::now();
         loop {
             if self.lines.recv_timeout(QUIET).is_err() && is_there() {
@@ -60,6 +60,14 @@ impl Watching {
             assert!(begun.elapsed() < PATIENCE, "another data set than that of a fresh run");
             assert!(self.child.try_wait().expect("a state").is_none(), "it ended");
         }
+    }
+}
+
+impl Watching {
+    /// Waits until it ended by itself; gives its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        self.child.wait().expect("a state").code()
     }
 }
 

@@ -1,8 +1,10 @@
 //! `Kind`: the registry item. Facts about something a stage can be, and how to build it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::assignments::Assignments;
 use crate::params::{ParamError, Params};
 use crate::stage::{Keyed, Operator, Sink, Source};
 use crate::task::Task;
@@ -44,6 +46,9 @@ pub struct BuildContext {
     pub stage: String,
 }
 
+/// The lists that a stage names, by the parameter that does, as they were read for it.
+pub type SplitLists = BTreeMap<String, Arc<Assignments>>;
+
 /// Static facts of something a stage can be, and one method that validates and builds.
 pub trait Kind: Sync {
     /// Name in pipelines, `snake_case`; also the name of its file.
@@ -81,4 +86,24 @@ pub trait Kind: Sync {
     /// # Errors
     /// All that is wrong with the parameters.
     fn build(&self, params: &Params, context: &BuildContext) -> Result<Stage, Vec<ParamError>>;
+
+    /// Lists of samples and their parts of a split that the stage needs when it is built: the parameter
+    /// that names each, and the path it names. Who builds it reads them, and what they say counts as a
+    /// parameter. Members of `params` that are none of the kind's are passed over.
+    fn split_lists(&self, _params: &Params) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// As [`Kind::build`], with the lists that [`Kind::split_lists`] asks for.
+    ///
+    /// # Errors
+    /// As [`Kind::build`].
+    fn build_with(
+        &self,
+        params: &Params,
+        context: &BuildContext,
+        _lists: &SplitLists,
+    ) -> Result<Stage, Vec<ParamError>> {
+        self.build(params, context)
+    }
 }

@@ -8,6 +8,7 @@
 //! **Invariant:** this crate touches no files and knows no stage.
 //! **Invariant:** arrow2 is named here and in the Parquet bridge of `voxflow-formats` only.
 
+mod assignments;
 mod batch;
 mod commit_point;
 mod frame;
@@ -29,13 +30,14 @@ pub mod tables;
 mod task;
 mod values;
 
+pub use assignments::{AssignmentList, Assignments, Contradiction, PARTS};
 pub use batch::{Batch, BatchError};
 pub use commit_point::{COMMIT_POINTS, commit_point, die_at};
 pub use frame::{Camera, Intrinsics, Object, Source as SourceFrame, Transform};
 pub use go_on::{CheckpointChoice, GoOn};
 pub use grid::{Fill, SolidRule, VoxelGrid};
 pub use id::{ContentHash, SampleId};
-pub use kind::{BuildContext, Inputs, Kind, Stage};
+pub use kind::{BuildContext, Inputs, Kind, SplitLists, Stage};
 pub use listing::{Listed, Listing};
 pub use mesh::{Appearance, Bounds, Material, TriMesh};
 pub use params::{ParamError, Params};
@@ -49,8 +51,8 @@ pub use rows::{
 pub use schema::{Column, ColumnType, DOC_KEY, ScalarType, Schema, TABLE_KEY, VERSION_KEY};
 pub use soft_grid::SoftGrid;
 pub use stage::{
-    Change, Committed, Entry, FilePolicy, Keyed, Known, MachineFault, Operator, OutputFile,
-    PlannedFile, SetupFault, Sink, SinkFile, Source, SplitPolicy,
+    Change, Committed, Coverage, Entry, FilePolicy, Keyed, Known, MachineFault, MoveLimit,
+    Operator, OutputFile, PlannedFile, SetupFault, Sink, SinkFile, Source, SplitPolicy,
 };
 pub use task::{
     DataIndex, EpochPlan, Flow, IndexedRow, Item, Outcome, Purpose, Schedule, Session, Task,

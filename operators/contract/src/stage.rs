@@ -183,6 +183,60 @@ impl SplitPolicy {
     }
 }
 
+/// What a list of samples and the samples there are have to do with each other.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Coverage {
+    /// Samples that are listed.
+    pub listed: u64,
+    /// Listed ones that no source has.
+    pub absent: u64,
+    /// The first of these, by id.
+    pub first_absent: Vec<String>,
+    /// Samples that are not listed.
+    pub unlisted: u64,
+}
+
+/// How many samples may lie in another part of a split than before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MoveLimit {
+    /// So many.
+    Samples(u64),
+    /// So many of a hundred.
+    Percent(f64),
+}
+
+impl MoveLimit {
+    /// Whether so many of those that are there before and after may move.
+    pub fn allows(self, moved: u64, of: u64) -> bool {
+        match self {
+            Self::Samples(most) => moved <= most,
+            Self::Percent(most) => moved as f64 * 100.0 <= most * of as f64,
+        }
+    }
+}
+
+impl std::str::FromStr for MoveLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is neither a number of samples nor a share like `0.5%`");
+        let Some(percent) = text.strip_suffix('%') else {
+            return text.parse().map(Self::Samples).map_err(|_| wrong());
+        };
+        let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
+        if (0.0..=100.0).contains(&percent) { Ok(Self::Percent(percent)) } else { Err(wrong()) }
+    }
+}
+
+impl std::fmt::Display for MoveLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Samples(most) => write!(f, "{most}"),
+            Self::Percent(most) => write!(f, "{most}%"),
+        }
+    }
+}
+
 /// What needs to know all samples before it can say anything of one: a split, say.
 pub trait Keyed: Send + Sync {
     /// Schema of the rows it gives: the key columns and more.
@@ -191,6 +245,23 @@ pub trait Keyed: Send + Sync {
     /// How it splits samples, if it does so by their key alone: who keeps a split up to date change by
     /// change must say the same.
     fn split_policy(&self) -> Option<SplitPolicy> {
+        None
+    }
+
+    /// Compares the list it was built with, if it was, with the ids of all samples, which are sorted.
+    ///
+    /// # Errors
+    /// When there are samples, or samples are missing, that its parameters do not allow.
+    fn coverage(
+        &self,
+        samples: &mut dyn Iterator<Item = &str>,
+    ) -> Result<Option<Coverage>, SetupFault> {
+        let _ = samples;
+        Ok(None)
+    }
+
+    /// How many samples may lie in another part than in the data set before; no limit where `None`.
+    fn move_limit(&self) -> Option<MoveLimit> {
         None
     }
 

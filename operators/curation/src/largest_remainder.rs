@@ -18,6 +18,11 @@ const PARTS_OF_ONE: f64 = 1e12;
 /// ```
 pub fn largest_remainder(total: u64, ratios: [f64; 3]) -> [u64; 3] {
     let parts = ratios.map(|ratio| (ratio.clamp(0.0, 1e6) * PARTS_OF_ONE).round() as u128);
+    apportion(total, parts)
+}
+
+/// As [`largest_remainder`], with ratios that are whole numbers, each below 2^63.
+pub(crate) fn apportion(total: u64, parts: [u128; 3]) -> [u64; 3] {
     let whole: u128 = parts.iter().sum();
     if whole == 0 {
         return [total, 0, 0];

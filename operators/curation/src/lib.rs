@@ -2,13 +2,20 @@
 //!
 //! **Invariant:** reads key columns only; no file, no clock, no mesh.
 
+mod groups;
 mod largest_remainder;
+mod official;
 mod split;
+mod split_params;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use largest_remainder::largest_remainder;
-pub use split::{GroupBy, SPLITS, SplitParams};
+pub use official::{Absent, Unlisted};
+pub use split::SPLITS;
+pub use split_params::{GroupBy, MaxMoved, SplitParams};
 
 use voxflow_contract::Kind;
 

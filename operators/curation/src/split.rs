@@ -1,84 +1,21 @@
 //! `split`: which part of the data set a sample belongs to, exact per class, without leakage.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, ContentHash, Fault, Inputs, Keyed, Kind, ParamError, Params, Schema,
-    SplitPolicy, Stage, Values, key_values, tables,
+    Batch, BuildContext, Coverage, Fault, Inputs, Keyed, Kind, MoveLimit, PARTS, ParamError,
+    Params, Schema, SetupFault, SplitLists, SplitPolicy, Stage, Values, key_values, tables,
 };
 
+use crate::groups::Keys;
 use crate::largest_remainder::largest_remainder;
+use crate::official::{Official, Unlisted, deal};
+use crate::split_params::{GroupBy, SplitParams, ratio_errors};
 
 /// Names of the splits, in the order their quotas are filled.
-pub const SPLITS: [&str; 3] = ["train", "val", "test"];
-
-/// How far from 1 the ratios may sum: nine digits of a third are near enough.
-const SUM_TOLERANCE: f64 = 1.000_001e-9;
-
-/// What always lies in one split.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(from = "String")]
-pub enum GroupBy {
-    /// All samples of equal content, so that no duplicate leaks from one split to another.
-    #[default]
-    Content,
-    /// Each sample by itself; duplicates may leak.
-    Sample,
-    /// All samples that have the same value in this column.
-    Column(String),
-}
-
-impl From<String> for GroupBy {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "content" => Self::Content,
-            "sample" => Self::Sample,
-            _ => Self::Column(text),
-        }
-    }
-}
-
-/// Parameters of `split`.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SplitParams {
-    /// Share of each class that is trained on, 0 to 1.
-    #[serde(default = "default_train")]
-    pub train: f64,
-    /// Share of each class that is validated on while training, 0 to 1.
-    #[serde(default = "default_val")]
-    pub val: f64,
-    /// Share of each class that is kept for the final measurement, 0 to 1.
-    #[serde(default = "default_test")]
-    pub test: f64,
-    /// Seed of the order in which samples are dealt; the pipeline's when not given.
-    #[serde(default)]
-    pub seed: Option<u64>,
-    /// What always lies in one split: samples of equal `content`, each `sample` by itself, or samples
-    /// with the same value in the column of this name.
-    #[serde(default)]
-    #[schemars(with = "String", default = "default_group")]
-    pub group: GroupBy,
-}
-
-fn default_group() -> String {
-    "content".to_owned()
-}
-
-fn default_train() -> f64 {
-    0.7
-}
-
-fn default_val() -> f64 {
-    0.1
-}
-
-fn default_test() -> f64 {
-    0.2
-}
+pub const SPLITS: [&str; 3] = PARTS;
+/// The parameter that names the official list.
+const OFFICIAL: &str = "official";
 
 pub(crate) struct SplitKind;
 
@@ -88,7 +25,7 @@ impl Kind for SplitKind {
     }
 
     fn summary(&self) -> &'static str {
-        "Assigns every sample to train, val or test, in exact ratios per class and without leakage."
+        "Assigns every sample to train, val or test: in exact ratios per class without leakage, or as a list says."
     }
 
     fn manual(&self) -> &'static str {
@@ -108,6 +45,24 @@ impl Kind for SplitKind {
          which do not happen, by group): the first to train, the next to val, the rest to test. The \
          hash of a group does not depend on other samples, so adding one sample moves few others, \
          only at the edges of the quotas. The order of the input does not matter.\n\n\
+         Official splits: `official` names a list of samples and the part each belongs to, by their exact \
+         ids: a CSV whose header has `sample` and `split`, JSON lines with these two members, a Parquet \
+         table with these columns, or the folder of a data set of an earlier run (`train/`, `val/`, \
+         `test/`). What it says counts, not its name or form. A broken line, a part that is none of the \
+         three and a sample that is listed in two parts are told before anything is read, by file and line. \
+         Samples that are not listed stop the run too, unless `unlisted` says where they go: to `train`, \
+         `val` or `test`, or by `deal` to what the quotas of all samples of their class lack (a part that \
+         the list fills beyond its quota gets none, and the others share what is left). Listed samples \
+         that no source has are counted and told, or refused with `absent = \"refuse\"`.\n\n\
+         The list wins over groups: when it puts samples of equal content in two parts, they lie there, and \
+         the run counts that as a leak. Samples that are not listed lie with the listed ones of their \
+         group, in the first of these parts.\n\n\
+         To keep the split of an earlier run while samples come, let the first run deal, then give its data \
+         set as the list: `official = \".voxflow/runs/RUN/dataset\"`, `unlisted = \"deal\"`. No sample of \
+         that run moves.\n\n\
+         Every run says how many samples lie in another split than in the data set before (of the last run \
+         of the same pipeline that ended), and with `max_moved` it ends before it replaces \
+         anything when these are more.\n\n\
          Cost: one hash a group, a few hundred bytes of memory a sample."
     }
 
@@ -132,9 +87,24 @@ impl Kind for SplitKind {
         schemars::schema_for!(SplitParams)
     }
 
+    fn split_lists(&self, params: &Params) -> Vec<(String, String)> {
+        let official = params.0.get(OFFICIAL).and_then(|value| value.as_str());
+        official.map(|path| (OFFICIAL.to_owned(), path.to_owned())).into_iter().collect()
+    }
+
     fn build(&self, params: &Params, context: &BuildContext) -> Result<Stage, Vec<ParamError>> {
+        self.build_with(params, context, &SplitLists::new())
+    }
+
+    fn build_with(
+        &self,
+        params: &Params,
+        context: &BuildContext,
+        lists: &SplitLists,
+    ) -> Result<Stage, Vec<ParamError>> {
         let params: SplitParams = params.parse()?;
-        let errors = ratio_errors(&params);
+        let mut errors = ratio_errors(&params);
+        let official = official(&params, lists, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -143,39 +113,42 @@ impl Kind for SplitKind {
             seed: params.seed.unwrap_or(context.seed),
             is_by_sample: params.group == GroupBy::Sample,
         };
-        Ok(Stage::Keyed(Arc::new(Split { policy, group: params.group })))
+        let max_moved = params.max_moved.map(|max| max.0);
+        Ok(Stage::Keyed(Arc::new(Split { policy, group: params.group, official, max_moved })))
     }
 }
 
-fn ratio_errors(params: &SplitParams) -> Vec<ParamError> {
-    let ratios = [("train", params.train), ("val", params.val), ("test", params.test)];
-    let mut errors: Vec<_> = ratios
-        .iter()
-        .filter(|(_, ratio)| !(*ratio >= 0.0 && ratio.is_finite()))
-        .map(|(key, _)| ParamError::new(key, "must be a number of at least 0"))
-        .collect();
-    let sum: f64 = ratios.iter().map(|(_, ratio)| ratio).sum();
-    if errors.is_empty() && (sum - 1.0).abs() > SUM_TOLERANCE {
-        let SplitParams { train, val, test, .. } = params;
-        let message = format!("train + val + test must be 1, these are {train} + {val} + {test}");
-        errors.push(ParamError::new("train", message));
+/// The official list, if there is to be one.
+fn official(
+    params: &SplitParams,
+    lists: &SplitLists,
+    errors: &mut Vec<ParamError>,
+) -> Option<Official> {
+    if params.official.is_none() {
+        let given = [("unlisted", params.unlisted.is_some()), ("absent", params.absent.is_some())];
+        let without = given.iter().filter(|(_, is_given)| *is_given);
+        errors.extend(without.map(|(key, _)| ParamError::new(key, "needs `official`")));
+        return None;
     }
-    errors
+    match lists.get(OFFICIAL) {
+        Some(list) if !list.is_empty() => Some(Official {
+            list: Arc::clone(list),
+            unlisted: params.unlisted.unwrap_or_default(),
+            absent: params.absent.unwrap_or_default(),
+        }),
+        list => {
+            let message = list.map_or("was not read", |_| "lists no sample");
+            errors.push(ParamError::new(OFFICIAL, message));
+            None
+        }
+    }
 }
 
 struct Split {
     policy: SplitPolicy,
     group: GroupBy,
-}
-
-/// Samples that always lie in one split: a run of [`Keys::by_key`]. Few bytes, and compared by numbers.
-struct Group {
-    /// Place of its class among all.
-    class: u32,
-    /// First bytes of its rank.
-    rank: u64,
-    /// Where its run begins.
-    start: u32,
+    official: Option<Official>,
+    max_moved: Option<MoveLimit>,
 }
 
 impl Keyed for Split {
@@ -184,7 +157,19 @@ impl Keyed for Split {
     }
 
     fn split_policy(&self) -> Option<SplitPolicy> {
-        (!matches!(self.group, GroupBy::Column(_))).then_some(self.policy)
+        let is_by_keys = !matches!(self.group, GroupBy::Column(_)) && self.official.is_none();
+        is_by_keys.then_some(self.policy)
+    }
+
+    fn coverage(
+        &self,
+        samples: &mut dyn Iterator<Item = &str>,
+    ) -> Result<Option<Coverage>, SetupFault> {
+        self.official.as_ref().map(|official| official.coverage(samples)).transpose()
+    }
+
+    fn move_limit(&self) -> Option<MoveLimit> {
+        self.max_moved
     }
 
     fn columns(&self) -> Vec<String> {
@@ -196,16 +181,16 @@ impl Keyed for Split {
 
     fn assign(&self, keys: &Batch) -> Result<Batch, Fault> {
         let keys_of_rows = Keys::new(keys, &self.group)?;
-        let groups = self.ranked_groups(&keys_of_rows);
+        let listed = match &self.official {
+            Some(official) => official.parts(&keys_of_rows)?,
+            None => Vec::new(),
+        };
+        let unlisted = self.official.as_ref().map_or(Unlisted::Deal, |official| official.unlisted);
+        let groups = keys_of_rows.ranked_groups(&self.policy);
         let mut split_of_row = vec![0u8; keys.rows()];
         for class in groups.chunk_by(|a, b| a.class == b.class) {
             let quotas = largest_remainder(class.len() as u64, self.policy.ratios);
-            let dealt =
-                (0..3u8).flat_map(|i| std::iter::repeat_n(i, quotas[usize::from(i)] as usize));
-            for (group, split) in class.iter().zip(dealt) {
-                let rows = keys_of_rows.rows_of(group);
-                rows.iter().for_each(|&row| split_of_row[row as usize] = split);
-            }
+            deal(&keys_of_rows, class, quotas, &listed, unlisted, &mut split_of_row);
         }
         let all: Vec<usize> = (0..keys.rows()).collect();
         let mut values = key_values(keys, &all)?;
@@ -214,109 +199,15 @@ impl Keyed for Split {
     }
 }
 
-/// Keys of all rows, and the rows in the order of their group keys: a few bytes a sample, since there
-/// may be millions.
-struct Keys<'a> {
-    is_by_sample: bool,
-    samples: Vec<&'a str>,
-    categories: Vec<&'a str>,
-    /// What groups are by, if not by sample.
-    contents: Vec<&'a [u8]>,
-    /// Row numbers by group key, then by sample.
-    by_key: Vec<u32>,
-}
-
-impl<'a> Keys<'a> {
-    fn new(keys: &'a Batch, group: &GroupBy) -> Result<Self, Fault> {
-        let too_many = |_| Fault::new("too_many", "a split takes at most 2^32 samples");
-        let rows = u32::try_from(keys.rows()).map_err(too_many)?;
-        let column = if let GroupBy::Column(name) = group { name } else { "content" };
-        let contents = keys.fixed_binary(column)?;
-        let mut keys = Self {
-            is_by_sample: *group == GroupBy::Sample,
-            samples: keys.utf8("sample")?.values_iter().collect(),
-            categories: keys.utf8("category")?.values_iter().collect(),
-            contents: (0..keys.rows()).map(|row| contents.value(row)).collect(),
-            by_key: (0..rows).collect(),
-        };
-        let mut by_key: Vec<(u64, u32)> =
-            keys.by_key.iter().map(|&row| (first_bytes(keys.key(row)), row)).collect();
-        by_key.sort_unstable_by(|(first_a, a), (first_b, b)| {
-            let order = |row: u32| (keys.key(row), keys.samples[row as usize]);
-            first_a.cmp(first_b).then_with(|| order(*a).cmp(&order(*b)))
-        });
-        keys.by_key = by_key.into_iter().map(|(_, row)| row).collect();
-        Ok(keys)
-    }
-
-    fn key(&self, row: u32) -> &'a [u8] {
-        if self.is_by_sample {
-            return self.samples[row as usize].as_bytes();
-        }
-        self.contents[row as usize]
-    }
-
-    /// Rows of a group.
-    fn rows_of(&self, group: &Group) -> &[u32] {
-        let rest = &self.by_key[group.start as usize..];
-        let key = self.key(rest[0]);
-        let len = rest.iter().take_while(|row| self.key(**row) == key).count();
-        &rest[..len]
-    }
-
-    /// Group key of a group.
-    fn key_of(&self, group: &Group) -> &'a [u8] {
-        self.key(self.by_key[group.start as usize])
-    }
-
-    /// Class of a group of these rows: that of the sample whose id has the least hash.
-    fn category(&self, rows: &[u32]) -> &'a str {
-        let hash = |row: &&u32| ContentHash::of(self.samples[**row as usize].as_bytes());
-        let first = if let [row] = rows { Some(row) } else { rows.iter().min_by_key(hash) };
-        first.map_or("", |row| self.categories[*row as usize])
-    }
-}
-
-/// The first bytes of a key: they tell most apart, and numbers are compared fast.
-fn first_bytes(key: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let len = key.len().min(8);
-    first[..len].copy_from_slice(&key[..len]);
-    u64::from_be_bytes(first)
-}
-
-impl Split {
-    /// All groups, class by class, in the order they are dealt: by rank, then by group key.
-    fn ranked_groups(&self, keys: &Keys<'_>) -> Vec<Group> {
-        let classes: BTreeSet<&str> = keys.categories.iter().copied().collect();
-        let classes: BTreeMap<&str, u32> = classes.into_iter().zip(0..).collect();
-        let mut groups = Vec::new();
-        let (mut start, mut last) = (0, ("", classes.get("").copied().unwrap_or_default()));
-        for run in keys.by_key.chunk_by(|&a, &b| keys.key(a) == keys.key(b)) {
-            let category = keys.category(run);
-            if category != last.0 {
-                last = (category, classes[category]);
-            }
-            let rank = first_bytes(self.policy.rank(keys.key(run[0])).as_bytes());
-            groups.push(Group { class: last.1, rank, start });
-            start += run.len() as u32;
-        }
-        groups.sort_unstable_by(|a, b| {
-            let whole = |group| {
-                let key = keys.key_of(group);
-                (self.policy.rank(key), key)
-            };
-            (a.class, a.rank).cmp(&(b.class, b.rank)).then_with(|| whole(a).cmp(&whole(b)))
-        });
-        groups
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::testing::{Row, batch as keys, unlike};
     use proptest::prelude::*;
     use serde_json::json;
+    use voxflow_contract::ContentHash;
 
     const CONTEXT: u64 = 7;
 
@@ -330,24 +221,7 @@ mod tests {
         }
     }
 
-    /// Rows of (sample, category, content).
-    fn keys(rows: &[(String, String, String)]) -> Batch {
-        let hashes = rows.iter().map(|row| *ContentHash::of(row.2.as_bytes()).as_bytes());
-        let values = vec![
-            Values::utf8(rows.iter().map(|row| &row.0)),
-            Values::utf8(rows.iter().map(|row| &row.1)),
-            Values::fixed_binary(ContentHash::LEN, hashes),
-        ];
-        Batch::new(tables::key(), values).expect("a key batch")
-    }
-
-    fn unlike(class: &str, count: usize) -> Vec<(String, String, String)> {
-        (0..count)
-            .map(|i| (format!("{class}/{i:05}"), class.to_owned(), format!("{class}{i}")))
-            .collect()
-    }
-
-    fn assign(params: serde_json::Value, rows: &[(String, String, String)]) -> Vec<String> {
+    fn assign(params: serde_json::Value, rows: &[Row]) -> Vec<String> {
         let batch = build(params).expect("good parameters").assign(&keys(rows)).expect("a split");
         assert_eq!(batch.schema(), &tables::split());
         let splits = batch.utf8("split").expect("split");
@@ -434,6 +308,20 @@ mod tests {
         );
         assert!(build(json!({"train": 1.0, "val": 0, "test": 0})).is_ok());
         assert_eq!(message(json!({"group": 3})).key, "group");
+    }
+
+    #[test]
+    fn a_limit_of_moves_is_a_number_or_a_share() {
+        let limit = |value| build(json!({"max_moved": value})).map(|keyed| keyed.move_limit());
+        assert_eq!(limit(json!(3)).expect("a number"), Some(MoveLimit::Samples(3)));
+        assert_eq!(limit(json!("0.5%")).expect("a share"), Some(MoveLimit::Percent(0.5)));
+        assert_eq!(limit(json!("12")).expect("a number"), Some(MoveLimit::Samples(12)));
+        for wrong in [json!("x%"), json!("101%"), json!(-1), json!(0.5), json!(true)] {
+            let error = limit(wrong.clone()).expect_err("no limit")[0].clone();
+            assert_eq!(error.key, "max_moved", "{wrong}: {error:?}");
+        }
+        let half = MoveLimit::Percent(0.5);
+        assert!(half.allows(5, 1000) && !half.allows(6, 1000) && half.allows(0, 0));
     }
 
     #[test]

@@ -166,7 +166,9 @@ fn records() -> std::io::Result<()> {
     encoder.write_all(b"[{\"a\": [1, -2.5e3]}, \"b\", Infinity]")?;
     write("jgz", "stored.jgz", &encoder.finish()?)?;
     write("r2n2", "metadata.txt", b"247.4 29.8 0 0.8 25\n12 26 0 0.75 25 # last\n")?;
-    write("r2n2", "view.txt", b"1 2 3 4\n")
+    write("r2n2", "view.txt", b"1 2 3 4\n")?;
+    write("split_list", "quoted.csv", b"sample,split\na,train\n\"b, \"\"c\"\"\",test\n")?;
+    write("split_list", "lines.jsonl", b"{\"sample\":\"a\",\"split\":\"val\"}\n")
 }
 
 fn pictures() -> std::io::Result<()> {

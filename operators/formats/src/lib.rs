@@ -34,6 +34,7 @@ mod quick_lines;
 mod quirks;
 mod scan;
 mod sidecars;
+pub mod split_list;
 mod stl;
 pub mod views;
 mod weld;

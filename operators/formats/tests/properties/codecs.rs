@@ -3,13 +3,13 @@
 //!
 //! Used by the tests here, on damaged files, and by the fuzz targets, which count memory too.
 
-use voxflow_contract::TriMesh;
+use voxflow_contract::{PARTS, TriMesh};
 use voxflow_formats::co3d::FrameAnnotation;
 use voxflow_formats::npz::{self, Compression, NpzFile};
 use voxflow_formats::{
     DecodedMesh, FormatError, MeshFormat, Sidecar, SidecarScope, binvox, decode_mesh,
-    decode_mesh_with, depth, encode_mesh, jgz, mat, npy, picture, sidecar_names, texture_names,
-    views,
+    decode_mesh_with, depth, encode_mesh, jgz, mat, npy, picture, sidecar_names, split_list,
+    texture_names, views,
 };
 
 /// A codec, and what must hold of it.
@@ -50,6 +50,8 @@ pub(crate) const CODECS: &[Codec] = &[
     Codec { name: "picture", most_bytes_a_byte: 128 * INFLATED, check: picture },
     Codec { name: "ply", most_bytes_a_byte: 256, check: ply },
     Codec { name: "r2n2", most_bytes_a_byte: 64, check: r2n2 },
+    // An id of one byte takes its end, part and place beside it, and their room doubles as it grows.
+    Codec { name: "split_list", most_bytes_a_byte: 256, check: split_list },
     Codec { name: "stl", most_bytes_a_byte: 256, check: stl },
 ];
 
@@ -180,6 +182,22 @@ fn jgz(bytes: &[u8]) -> bool {
     let again: Result<Vec<serde_json::Value>, _> = jgz::records(packed.as_slice()).collect();
     assert_eq!(again.expect("our own file"), records);
     true
+}
+
+fn split_list(bytes: &[u8]) -> bool {
+    let lists = [split_list::decode_csv(bytes), split_list::decode_json_lines(bytes)];
+    let read: Vec<_> = lists.into_iter().flatten().filter_map(|list| list.finish().ok()).collect();
+    for list in &read {
+        let mut text = "split,sample\n".to_owned();
+        for position in 0..list.len() {
+            let id = list.id(position);
+            let part = PARTS[usize::from(list.part(id).expect("it is listed"))];
+            text += &format!("{part},\"{}\"\n", id.replace('"', "\"\""));
+        }
+        let again = split_list::decode_csv(text.as_bytes()).expect("our own file");
+        assert_eq!(&again.finish().expect("each id once"), list);
+    }
+    !read.is_empty()
 }
 
 fn gzip(text: &[u8]) -> Vec<u8> {
