@@ -368,30 +368,3 @@ fn a_stopped_run_commits_what_it_began_and_goes_on_later() {
     assert_eq!(undisturbed.committed, report.committed);
     assert_eq!(undisturbed.refusals.len(), report.refusals.len());
 }
-
-#[test]
-fn many_small_shards_of_a_run_become_one_and_the_next_makes_no_row() {
-    let folder = tempfile::tempdir().expect("a folder");
-    // Few samples are a part, and each part is a shard of rows and one of refusals.
-    let numbers = Numbers { count: 400, bytes: 3 << 20 };
-    let graph = Graph {
-        nodes: vec![
-            node("numbers", Stage::Source(Arc::new(numbers)), &[]),
-            node("lines", Stage::Sink(Arc::new(Lines { fails: false })), &[0]),
-        ],
-    };
-    let go = || {
-        let at_once = Options { commit_every: Duration::ZERO, ..options(&graph, folder.path(), 2) };
-        run(&graph, Arc::new(scan_sources(&graph).expect("samples")), &at_once).expect("it runs")
-    };
-    let first = go();
-    assert_eq!(first.stages[0].rows_out, 360);
-    let store = Store::open(folder.path()).expect("a store");
-    let stage = store.stage(&graph.nodes[0].facts).expect("a stage");
-    assert_eq!((stage.rows(), stage.refused(), stage.shards()), (360, 40, 1));
-    let files = fs::read_dir(stage.folder()).expect("a folder").flatten();
-    let shards = files.filter(|file| file.path().extension().is_some_and(|e| e == "shard"));
-    assert_eq!(shards.count(), 1, "those that it replaced are gone");
-    let second = go();
-    assert_eq!((second.stages[0].reused, second.committed), (360, first.committed));
-}
