@@ -437,7 +437,7 @@ fn what_one_run_measures_is_the_price_of_the_next() {
 #[test]
 fn many_small_shards_of_a_run_become_one_and_the_next_makes_no_row() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Few samples are a part, and each part is a shard of rows and one of refusals.
+    // Few samples are a part, and each part is a shard.
     let numbers = Numbers { count: 400, bytes: 3 << 20 };
     let graph = Graph {
         nodes: vec![
@@ -453,7 +453,7 @@ fn many_small_shards_of_a_run_become_one_and_the_next_makes_no_row() {
     assert_eq!(first.stages[0].rows_out, 360);
     let store = Store::open(folder.path()).expect("a store");
     let stage = store.stage(&graph.nodes[0].facts).expect("a stage");
-    assert_eq!((stage.rows(), stage.refused(), stage.shards()), (360, 40, 1));
+    assert_eq!((stage.rows(), stage.refused(), stage.shards()), (360, 0, 1));
     let files = fs::read_dir(stage.folder()).expect("a folder").flatten();
     let shards = files.filter(|file| file.path().extension().is_some_and(|e| e == "shard"));
     assert_eq!(shards.count(), 1, "those that it replaced are gone");

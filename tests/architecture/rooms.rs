@@ -72,6 +72,7 @@ const GUARDED_WHEN_SHIPPED: &[(&str, &[&str])] = &[
     ("libc", &["voxflow"]),
     ("meshopt", &["voxflow-geometry"]),
     ("notify", &["voxflow"]),
+    ("rustix", &["voxflow-sinks", "voxflow"]),
     ("safetensors", &["voxflow-training"]),
     ("tempfile", &["voxflow-external", "voxflow-sinks", "voxflow-training", "voxflow"]),
     ("toml", &["voxflow"]),
