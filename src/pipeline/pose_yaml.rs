@@ -97,7 +97,9 @@ pub fn import(file: &Path, text: &str, root: Option<&Path>) -> Result<String, Er
         Ok(_) => Ok(pipeline),
         Err(Error::Pipeline { diagnostics }) => {
             let place = |diagnostic| at_its_key(diagnostic, &fields, &source);
-            Err(wrong(diagnostics.into_iter().map(place).collect()))
+            let mut placed: Vec<_> = diagnostics.into_iter().map(place).collect();
+            placed.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+            Err(wrong(placed))
         }
         Err(other) => Err(other),
     }
@@ -126,7 +128,10 @@ fn mistake(field: &Field, source: &Source<'_>) -> Option<Diagnostic> {
 
 /// A mistake of the pipeline that was made, shown where the value came from.
 fn at_its_key(diagnostic: Diagnostic, fields: &[Field], source: &Source<'_>) -> Diagnostic {
-    let is_of = |field: &&Field| diagnostic.source_line.ends_with(&origin(field));
+    let is_of = |field: &&Field| {
+        let said = format!(" {}, line {}", field.key, field.line);
+        diagnostic.source_line.contains(&said)
+    };
     match fields.iter().find(is_of) {
         None => diagnostic,
         Some(field) => {
@@ -253,12 +258,13 @@ impl Import<'_> {
             let _ = writeln!(text, "kl_epochs = {epochs}{}", origin(field));
         }
         let betas = ["beta1", "beta2"].map(|key| self.field(key));
-        if let Some(last) = betas.into_iter().flatten().next_back() {
+        let from: Vec<_> = betas.into_iter().flatten().map(origin).collect();
+        if !from.is_empty() {
             text += "# Public code has 0.5 and 0.999, whatever its file says.\n";
             let [first, second] = [(betas[0], 0.5), (betas[1], 0.999)]
                 .map(|(field, default)| field.map_or(default, |field| number(&field.value)));
             let [first, second] = [first, second].map(toml::Value::Float);
-            let _ = writeln!(text, "beta = [{first}, {second}]{}", origin(last));
+            let _ = writeln!(text, "beta = [{first}, {second}]{}", from.concat());
         }
         if let Some(field @ Field { value: Scalar::Bool(true), .. }) = self.field("apply_mask") {
             text += "# What the mask leaves out is black.\n";
@@ -358,9 +364,7 @@ num_workers: 4
         let keys = POSE.lines().filter_map(|line| line.split_once(": "));
         for (key, _) in keys {
             assert!(
-                text.contains(&format!("# {key}, line"))
-                    || text.contains(&format!("#   {key} ("))
-                    || key == "beta1",
+                text.contains(&format!("# {key}, line")) || text.contains(&format!("#   {key} (")),
                 "{key}: {text}"
             );
         }

@@ -121,7 +121,7 @@ impl TrainSession {
         if let Some(start) = go_on.start_epoch.filter(|start| *start > course.epochs) {
             let last = course.epochs;
             let message =
-                format!("epoch {start} to start with is beyond the last, {last}: n_epochs");
+                format!("epoch {start} to start with is beyond the last, {last}: raise n_epochs");
             return Err(SetupFault::new(message).into());
         }
         let folder = self.context.folder.clone();
