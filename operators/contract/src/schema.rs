@@ -28,6 +28,15 @@ pub enum ScalarType {
 }
 
 impl ScalarType {
+    /// Bytes of one number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::UInt8 => 1,
+            Self::UInt32 | Self::Float32 => 4,
+            Self::Float64 => 8,
+        }
+    }
+
     fn to_arrow(self) -> arrow::DataType {
         match self {
             Self::UInt8 => arrow::DataType::UInt8,
@@ -80,6 +89,18 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
+    /// Bytes of one value; `None` where values differ in length.
+    pub fn fixed_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Boolean => Some(1),
+            Self::UInt32 | Self::Float32 => Some(4),
+            Self::UInt64 | Self::Float64 => Some(8),
+            Self::FixedBinary(bytes) => Some(*bytes),
+            Self::Tensor(scalar, shape) => Some(scalar.bytes() * shape.iter().product::<usize>()),
+            Self::Utf8 | Self::Binary | Self::List(_) | Self::TensorList(..) | Self::Images => None,
+        }
+    }
+
     pub(crate) fn to_arrow(&self) -> arrow::DataType {
         use arrow::DataType as D;
         match self {

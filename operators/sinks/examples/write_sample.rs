@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("which folder?")?;
     let keys = splits()?;
     let rows = voxels()?.beside(&views()?)?.beside(&poses()?)?.beside(&keys)?;
-    let params = ParquetParams { rows_per_file: 4, row_group_rows: 2, ..Default::default() };
+    let params = ParquetParams { rows_per_file: 4, row_group_rows: Some(2), ..Default::default() };
     let sink = ParquetSink::new(params).map_err(|e| format!("{e:?}"))?;
     replace_folder(&Path::new(&folder).join(sink.folder()), |folder| {
         for planned in sink.plan(&keys)? {

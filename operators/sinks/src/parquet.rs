@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use voxflow_contract::{
-    Batch, BuildContext, FilePolicy, Inputs, Kind, MachineFault, ParamError, Params, PlannedFile,
-    Schema, SetupFault, Sink, SinkFile, Stage, tables,
+    Batch, BuildContext, ColumnType, FilePolicy, Inputs, Kind, MachineFault, ParamError, Params,
+    PlannedFile, Schema, SetupFault, Sink, SinkFile, Stage, tables,
 };
 use voxflow_formats::parquet::WriteOptions;
 
@@ -29,14 +29,24 @@ pub struct ParquetParams {
     /// they are when a sample comes or goes.
     #[schemars(range(min = 1))]
     pub rows_per_file: usize,
-    /// Rows in each row group: what a reader loads at once.
+    /// Rows in each row group: what a reader loads at once. When not given, 32 where rows have
+    /// pictures, lists or bytes of any length, else as many as make about 128 KiB, 32 to 1024.
     #[schemars(range(min = 1))]
-    pub row_group_rows: usize,
+    pub row_group_rows: Option<usize>,
 }
+
+/// Rows in a row group at least, unless a pipeline says otherwise.
+const FEW_ROWS: usize = 32;
+/// Rows in a row group at most, unless a pipeline says otherwise.
+const MANY_ROWS: usize = 1024;
+/// Bytes that a row group of small rows makes, before it is compressed.
+const ROW_GROUP_BYTES: usize = 128 << 10;
+/// Bytes that a text is taken for: an id, a class, a format.
+const TEXT_BYTES: usize = 32;
 
 impl Default for ParquetParams {
     fn default() -> Self {
-        Self { folder: "dataset".to_owned(), rows_per_file: 1024, row_group_rows: 32 }
+        Self { folder: "dataset".to_owned(), rows_per_file: 1024, row_group_rows: None }
     }
 }
 
@@ -63,7 +73,7 @@ impl ParquetSink {
         let errors: Vec<ParamError> = [
             check_folder(&params.folder).err().map(|m| ParamError::new("folder", m)),
             at_least_1("rows_per_file", params.rows_per_file),
-            at_least_1("row_group_rows", params.row_group_rows),
+            at_least_1("row_group_rows", params.row_group_rows.unwrap_or(1)),
         ]
         .into_iter()
         .flatten()
@@ -71,8 +81,21 @@ impl ParquetSink {
         if errors.is_empty() { Ok(Self { params }) } else { Err(errors) }
     }
 
-    fn options(&self) -> WriteOptions {
-        WriteOptions { row_group_rows: self.params.row_group_rows }
+    fn options(&self, rows: &Schema) -> WriteOptions {
+        let row_group_rows = self.params.row_group_rows.unwrap_or_else(|| rows_of_a_group(rows));
+        WriteOptions { row_group_rows }
+    }
+}
+
+/// Rows that make a row group which is neither dear to read for one of them nor mostly headers.
+fn rows_of_a_group(rows: &Schema) -> usize {
+    let bytes = rows.columns().iter().map(|column| match &column.column_type {
+        ColumnType::Utf8 => Some(TEXT_BYTES),
+        other => other.fixed_bytes(),
+    });
+    match bytes.sum::<Option<usize>>() {
+        Some(bytes) => (ROW_GROUP_BYTES / bytes.max(1)).clamp(FEW_ROWS, MANY_ROWS),
+        None => FEW_ROWS,
     }
 }
 
@@ -100,7 +123,7 @@ impl Sink for ParquetSink {
     }
 
     fn create(&self, path: &Path, rows: &Schema) -> Result<Box<dyn SinkFile>, MachineFault> {
-        Ok(Box::new(ParquetFile::create(path, rows, self.options())?))
+        Ok(Box::new(ParquetFile::create(path, rows, self.options(rows))?))
     }
 }
 
@@ -132,7 +155,7 @@ impl Kind for ParquetKind {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn inputs(&self) -> Inputs {
@@ -145,7 +168,7 @@ impl Kind for ParquetKind {
 
     fn example(&self) -> &'static str {
         "[[stage]]\nid = \"dataset\"\nuse = \"parquet\"\nfrom = [\"views\", \"split\"]\n\
-         folder = \"dataset\"\nrows_per_file = 1024\nrow_group_rows = 32\n"
+         folder = \"dataset\"\nrows_per_file = 1024\nrow_group_rows = 64\n"
     }
 
     fn parameters(&self) -> schemars::Schema {

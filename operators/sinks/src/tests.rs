@@ -47,7 +47,8 @@ fn rows(rows: usize) -> Batch {
 }
 
 fn sink(rows_per_file: usize, row_group_rows: usize) -> ParquetSink {
-    let params = ParquetParams { rows_per_file, row_group_rows, ..Default::default() };
+    let params =
+        ParquetParams { rows_per_file, row_group_rows: Some(row_group_rows), ..Default::default() };
     ParquetSink::new(params).expect("good parameters")
 }
 
@@ -225,4 +226,34 @@ fn a_data_set_stays_in_its_run_and_keeps_off_names_of_what_is_half_written() {
         let params = ParquetParams { folder: folder.to_owned(), ..ParquetParams::default() };
         assert_eq!(ParquetSink::new(params).is_ok(), is_fine, "{folder}");
     }
+}
+
+#[test]
+fn row_groups_of_small_rows_have_more_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut number = 0;
+    let mut groups = |columns: &[ColumnType]| {
+        number += 1;
+        let column =
+            |(i, t): (usize, &ColumnType)| Column::new(&format!("c{i}"), t.clone(), "A column.");
+        let schema = Schema::new("thing", 1, columns.iter().enumerate().map(column).collect());
+        let sink = ParquetSink::new(ParquetParams::default()).expect("good parameters");
+        let values = columns.iter().map(|t| match t {
+            ColumnType::UInt32 => Values::numbers(vec![7u32; 2000]),
+            ColumnType::FixedBinary(n) => Values::fixed_binary(*n, vec![vec![1u8; *n]; 2000]),
+            _ => Values::binary(vec![[0u8; 1]; 2000]),
+        });
+        let rows = Batch::new(schema.clone(), values.collect()).expect("a batch");
+        let path = folder.path().join(format!("{number}.parquet"));
+        let mut file = sink.create(&path, &schema).expect("a file");
+        file.write(&rows).expect("rows");
+        file.finish().expect("a file");
+        let bytes = bytes::Bytes::from(fs::read(&path).expect("a file"));
+        ParquetReader::new(bytes).expect("Parquet").row_group_rows()[0]
+    };
+    use ColumnType as T;
+    assert_eq!(groups(&[T::UInt32]), 1024, "tiny rows");
+    assert_eq!(groups(&[T::FixedBinary(4096)]), 32, "a grid of 32^3");
+    assert_eq!(groups(&[T::FixedBinary(1020), T::UInt32]), 128, "128 KiB");
+    assert_eq!(groups(&[T::UInt32, T::Binary]), 32, "who knows how long");
 }
