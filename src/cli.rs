@@ -398,7 +398,7 @@ An unknown key, or a value that cannot be, ends it with code 12 and its line.")]
         /// The YAML file
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Folder of meshes, <class>/..., to learn from [default: procedural solids]
+        /// Folder of meshes, `CLASS/FILE`, to learn from [default: procedural solids]
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         root: Option<PathBuf>,
         /// File to write [default: stdout]
