@@ -4,16 +4,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 /// How often who waits looks whether it was asked to stop.
 const NAP: Duration = Duration::from_millis(50);
 /// How long nothing must happen before a change counts as over: files are written in many steps.
 const QUIET: Duration = Duration::from_millis(5);
+/// The same where every file that was written was closed, renamed or removed since.
+const QUIET_WHEN_CLOSED: Duration = Duration::from_millis(1);
 /// How long a change may go on before it is looked at all the same.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -35,6 +37,8 @@ pub(crate) enum Told {
 #[derive(Default)]
 struct News {
     paths: BTreeSet<PathBuf>,
+    /// Those of them that are being written, as far as the system tells.
+    unfinished: BTreeSet<PathBuf>,
     is_beyond: bool,
 }
 
@@ -96,8 +100,17 @@ impl FolderEvents {
             }
         }
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE && self.changed.recv_timeout(QUIET).is_ok() {}
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner)).told()
+        while begun.elapsed() < PATIENCE && self.changed.recv_timeout(self.quiet()).is_ok() {}
+        std::mem::take(&mut *self.news()).told()
+    }
+
+    fn quiet(&self) -> Duration {
+        let is_closed = self.news().unfinished.is_empty();
+        if is_closed { QUIET_WHEN_CLOSED } else { QUIET }
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,6 +120,19 @@ fn is_read(event: &notify::Result<Event>) -> bool {
     event
         .as_ref()
         .is_ok_and(|event| matches!(event.kind, EventKind::Access(kind) if kind != written))
+}
+
+/// Whether an event ends a change of a file, or more of it is to come; `None` where it says neither.
+fn is_finished(kind: EventKind) -> Option<bool> {
+    match kind {
+        EventKind::Remove(_)
+        | EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(true),
+        // Of a rename this is the first half.
+        EventKind::Modify(ModifyKind::Name(_) | ModifyKind::Data(_) | ModifyKind::Any)
+        | EventKind::Create(_) => Some(false),
+        _ => None,
+    }
 }
 
 /// A file or folder by the name it was given, and by the one that the system calls it.
@@ -134,7 +160,18 @@ impl News {
     fn add(&mut self, event: notify::Result<Event>, names: &Names) {
         match event {
             Ok(event) if !event.need_rescan() && !event.paths.is_empty() => {
-                self.paths.extend(event.paths.iter().filter_map(|path| names.given(path)));
+                for path in event.paths.iter().filter_map(|path| names.given(path)) {
+                    match is_finished(event.kind) {
+                        Some(true) => {
+                            self.unfinished.remove(&path);
+                        }
+                        Some(false) => {
+                            self.unfinished.insert(path.clone());
+                        }
+                        None => {}
+                    }
+                    self.paths.insert(path);
+                }
             }
             _ => self.is_beyond = true,
         }
@@ -143,6 +180,7 @@ impl News {
         }
         if self.is_beyond {
             self.paths.clear();
+            self.unfinished.clear();
         }
     }
 
@@ -176,6 +214,33 @@ mod tests {
         let told = events.wait(Duration::from_millis(50), &never);
         assert_eq!(told, Told::Nothing, "reading is no change");
         events.wait(long, &|| true);
+    }
+
+    #[test]
+    fn a_file_is_unfinished_until_it_is_closed_renamed_or_removed() {
+        use EventKind::{Access, Create, Modify, Remove};
+        use notify::event::{CreateKind, DataChange, MetadataKind, RemoveKind};
+        let names = Names::new(Path::new("/data"));
+        let unfinished = |kinds: &[EventKind]| {
+            let mut news = News::default();
+            for kind in kinds {
+                news.add(Ok(Event::new(*kind).add_path("/data/x".into())), &names);
+            }
+            assert_eq!(news.paths, BTreeSet::from([PathBuf::from("/data/x")]));
+            !news.unfinished.is_empty()
+        };
+        let created = Create(CreateKind::File);
+        let written = Modify(ModifyKind::Data(DataChange::Any));
+        let closed = Access(AccessKind::Close(AccessMode::Write));
+        let touched = Modify(ModifyKind::Metadata(MetadataKind::Any));
+        let renamed = |mode| Modify(ModifyKind::Name(mode));
+        assert!(unfinished(&[created, written]));
+        assert!(!unfinished(&[created, written, closed, touched]));
+        assert!(unfinished(&[written, closed, written, touched]));
+        assert!(unfinished(&[renamed(RenameMode::From)]));
+        assert!(!unfinished(&[renamed(RenameMode::From), renamed(RenameMode::Both)]));
+        assert!(!unfinished(&[written, renamed(RenameMode::To)]));
+        assert!(!unfinished(&[written, Remove(RemoveKind::File)]));
     }
 
     #[test]

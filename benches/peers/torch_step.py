@@ -8,13 +8,15 @@
 
 Both make the same step: encoder and generator forwards, the discriminator's loss, its gradients and Adam, its verdict
 again, one pass backwards for encoder and generator, and their Adams. Figures are medians; on the CPU of the time of
-the process's CPUs, with as many threads on both sides; on a card of the time of the wall, the device waited for.
+the process's CPUs, with as many threads on both sides; on a card of the time of the wall, the device waited for, and
+beside it how busy nvidia-smi says the card was while that side alone made steps for some seconds.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import time
@@ -180,11 +182,33 @@ def views(options):
               f"| {peak[0]:.0f} | {peak[1]:.0f} |", flush=True)
 
 
+def busy_percent(side, seconds=3.0):
+    """Share of the time in which a kernel ran on the first card while `side` made steps; none without nvidia-smi."""
+    if not shutil.which("nvidia-smi"):
+        return None
+    query = ["nvidia-smi", "--id=0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+    sampler = subprocess.Popen(query, stdout=subprocess.PIPE, text=True)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        side.step()
+    sampler.terminate()
+    samples = [int(line) for line in sampler.communicate()[0].split() if line.isdigit()]
+    # A figure is of the time before it: the first ones are of before the steps.
+    return statistics.mean(samples[len(samples) // 3:]) if len(samples) > 5 else None
+
+
+def cell(walls, busy):
+    if not walls:
+        return "–"
+    share = "" if busy is None else f" ({busy:.0f} %)"
+    return f"{statistics.median(walls) * 1e3:.1f}{share}"
+
+
 def cards(options):
     """The step on devices that compute on their own, one size after the other."""
     has_cuda = torch.cuda.is_available()
     print(f"{torch.cuda.get_device_name() if has_cuda else 'no CUDA for PyTorch'}, torch {torch.__version__}, "
-          f"{options.rounds} rounds; milliseconds of the wall a step, medians")
+          f"{options.rounds} rounds; milliseconds of the wall a step, medians (share of the time in which the card was busy)")
     print("| grid | batch | " + " | ".join(options.device) + " | torch | torch.compile |")
     print("|---|---|" + "---|" * (len(options.device) + 2))
     for cube in options.cubes:
@@ -202,10 +226,11 @@ def cards(options):
                     wall = side.step()["wall_s"]
                     if turn > 2:
                         walls[name].append(wall)
+            busy = {name: busy_percent(side) for name, side in sides.items()}
             for name in options.device:
                 sides[name].end()
             columns = [*options.device, "torch", "compiled"]
-            cells = [f"{statistics.median(walls[c]) * 1e3:.1f}" if c in walls else "–" for c in columns]
+            cells = [cell(walls.get(column), busy.get(column)) for column in columns]
             print(f"| {cube}^3 | {batch} | " + " | ".join(cells) + " |", flush=True)
             del sides
             with contextlib.suppress(RuntimeError):

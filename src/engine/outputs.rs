@@ -12,7 +12,7 @@ use super::dataset::{PlannedDataset, Rows, plan_dataset, write_dataset};
 use super::fault::EngineFault;
 use super::guard::guarded;
 use super::moves::{Moves, MovesFault, Previous};
-use super::run::Report;
+use super::report::Report;
 use super::shared::Shared;
 use super::work_list::Stores;
 use crate::store::KeptFiles;

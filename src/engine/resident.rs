@@ -20,7 +20,7 @@ use super::graph::Graph;
 use super::guard::guarded;
 use super::held::Held;
 use super::inputs::{self, Inputs};
-use super::run::Report;
+use super::report::Report;
 use super::samples::{Edit, EditKind, Samples};
 use super::work_list::Kept;
 use crate::store::StageStore;

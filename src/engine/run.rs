@@ -1,40 +1,34 @@
 //! Running a graph: workers, commit of the sinks, tasks, and the report.
 
+mod tasks;
+
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use timely::dataflow::operators::vec::{Broadcast, ToStream};
 use timely::worker::Worker;
-use voxflow_contract::{
-    Committed, ContentHash, Coverage, GoOn, MachineFault, Outcome, OutputFile, Refusal, Stage,
-    TaskContext,
-};
-use voxflow_sources::Dataset;
+use voxflow_contract::MachineFault;
 
 use super::claims::Claims;
-use super::cluster::{Agreement, Cluster, Watch, agree, forget_earlier_attempt};
+use super::cluster::{Agreement, Watch, agree, forget_earlier_attempt};
 use super::commit;
 use super::compaction::compact_where_it_pays;
-use super::counters::{Counters, StageCount, nanos};
+use super::counters::StageCount;
 use super::fault::EngineFault;
-use super::feed::{self, Slot};
+use super::feed::Slot;
 use super::graph::Graph;
-use super::held::Held;
-use super::leakage::Duplicates;
 use super::made::Made;
 use super::meter::Meter;
-use super::moves::{Moves, Previous};
+use super::options::Options;
 use super::permits::Budget;
 use super::pool::Pool;
 use super::prepare;
-use super::sample_limits::SampleLimits;
+use super::report::Report;
 use super::scan::Scan;
-use super::shared::{Fate, Shared, Stop};
-use super::trainer::{Start, start};
+use super::shared::{Fate, Shared};
 use super::work_list::{Kept, WorkList, keys_of};
 use crate::store::{
     Cost, KeptFiles, Size, StageFacts, StageStore, StageWriter, Store, Turn, sweep,
@@ -45,93 +39,9 @@ const PARTS_PER_THREAD: usize = 3;
 /// How long a worker sleeps at most before it looks whether the run failed.
 const PARK: Duration = Duration::from_millis(100);
 
-/// Takes a stage, a line of progress and the share that is done.
-pub type TaskProgress = Arc<dyn Fn(&str, &str, f64) + Send + Sync>;
-
-/// How to run.
-#[derive(Clone)]
-pub struct Options {
-    /// Worker threads, and as many in the pool.
-    pub workers: usize,
-    /// Bytes of rows in flight at most.
-    pub memory_bytes: u64,
-    /// After which time rows that were made are made durable.
-    pub commit_every: Duration,
-    /// What a stage may spend on one sample.
-    pub sample_limits: SampleLimits,
-    /// Folder that holds the store and all runs.
-    pub home: PathBuf,
-    /// Name of this run's folder; in a cluster the first process's name counts.
-    pub run: String,
-    /// From which checkpoint tasks go on, if they do.
-    pub resume: Option<GoOn>,
-    /// Place in a cluster, if there is one.
-    pub cluster: Option<Cluster>,
-    /// How a person stops the run.
-    pub stop: Stop,
-    /// Live counts, one a stage of the graph.
-    pub counters: Arc<Counters>,
-    /// Takes the progress of tasks.
-    pub task_progress: TaskProgress,
-    /// Whether the report has the fate of every sample.
-    pub tells_fates: bool,
-    /// The data sets that those of this run follow or replace, by id of the sink.
-    pub previous: BTreeMap<String, Previous>,
-    /// The store, if it stays open from run to run; no data sets are made then, and fates are told.
-    pub held: Option<Arc<Held>>,
-}
-
-/// What a task left behind.
-#[derive(Debug, Clone)]
-pub struct TaskReport {
-    /// Stage.
-    pub stage: String,
-    /// Metrics and report.
-    pub outcome: Outcome,
-}
-
-/// What became of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SampleFate {
-    /// Hash of what it was made from.
-    pub content: ContentHash,
-    /// What its rows are kept under.
-    pub key: [u8; 16],
-    /// Whether every kept stage has a row of it.
-    pub has_arrived: bool,
-}
-
 /// The stages of a source whose rows the store keeps, by position in the graph.
 pub fn kept_stages(graph: &Graph, root: usize) -> Vec<usize> {
     Kept::new(graph, root).stages
-}
-
-/// What a run did.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// Folder of the run.
-    pub folder: PathBuf,
-    /// What each stage did, over all processes and attempts.
-    pub stages: Vec<StageCount>,
-    /// Every refused sample.
-    pub refusals: Vec<Refusal>,
-    /// The table of what each source gave, by stage id; paths are relative to the run's folder.
-    pub inputs: BTreeMap<String, Vec<OutputFile>>,
-    /// What is the same in several samples, by what keyed stages look at.
-    pub duplicates: Vec<Duplicates>,
-    /// What moved in the split, of each data set that one was before.
-    pub moves: Vec<Moves>,
-    /// What official lists have to do with the samples, by id of the stage that names one.
-    pub lists: BTreeMap<String, Coverage>,
-    /// What became of each sample of a source, by its position, if that was asked for; `None` for one
-    /// that could not be opened.
-    pub fates: BTreeMap<usize, Vec<Option<SampleFate>>>,
-    /// What each sink committed, by stage id.
-    pub committed: BTreeMap<String, Committed>,
-    /// What each task left behind.
-    pub tasks: Vec<TaskReport>,
-    /// Whether this process is the first and the report whole.
-    pub is_first: bool,
 }
 
 /// Runs a graph to its end.
@@ -491,119 +401,6 @@ impl Process {
             }
         }
         Ok(())
-    }
-
-    fn run_task(&self, worker: &mut Worker, opened: &Opened, place: usize, task: usize) {
-        let (shared, slot) = (&opened.shared, &opened.slots[place]);
-        let id = &self.graph.nodes[task].id;
-        let process = self.process();
-        let begun = Instant::now();
-        let mut training = None;
-        let mut trainer = None;
-        if worker.index() == 0 {
-            if !shared.is_ending() {
-                match self.start_task(opened, task) {
-                    Ok((opened_trainer, thread)) => {
-                        let feeder = Arc::clone(&opened_trainer.feeder);
-                        (trainer, training) = (Some(opened_trainer), Some((thread, feeder)));
-                    }
-                    Err(fault) => shared.fail(fault),
-                }
-            }
-            slot.fill(trainer.as_ref().map(|trainer| Arc::clone(&trainer.feeder)));
-        } else if process != 0 {
-            slot.fill(None);
-        }
-        feed::build(worker, id, slot, trainer, shared);
-        drive(worker, shared);
-        let Some((training, feeder)) = training else { return };
-        match training.join() {
-            Some(outcome) => self.task_done(task, outcome, &feeder.refusals(), begun.elapsed()),
-            None if shared.is_aborted() => {}
-            None => shared.fail(EngineFault::TaskStopped { stage: id.clone() }),
-        }
-    }
-
-    fn task_done(&self, task: usize, outcome: Outcome, refusals: &[Refusal], elapsed: Duration) {
-        let stage = self.graph.nodes[task].id.clone();
-        let mut report = self.report();
-        let samples: u64 = report.committed.values().flat_map(|c| c.splits.values()).sum();
-        if let Some(count) = report.stages.get_mut(task) {
-            *count = StageCount {
-                rows_in: samples,
-                rows_out: samples.saturating_sub(refusals.len() as u64),
-                refused: refusals.len() as u64,
-                nanos: nanos(elapsed),
-                ..StageCount::default()
-            };
-        }
-        report.refusals.extend_from_slice(refusals);
-        report.tasks.push(TaskReport { stage, outcome });
-    }
-
-    fn start_task(
-        &self,
-        opened: &Opened,
-        task: usize,
-    ) -> Result<(super::trainer::Trainer, super::trainer::Training), EngineFault> {
-        let node = &self.graph.nodes[task];
-        let Stage::Task(stage) = &node.stage else {
-            return Err(EngineFault::Bug(format!("{} is no task", node.id)));
-        };
-        let folder = opened.folder.join(&node.id);
-        fs::create_dir_all(&folder).map_err(|e| io_fault(&node.id, "create", &folder, e))?;
-        let inputs = self.folders_of_inputs(opened, task);
-        let dataset = self.dataset_of(opened, task)?;
-        let (progress, id) = (Arc::clone(&self.options.task_progress), node.id.clone());
-        let context = TaskContext {
-            stage: node.id.clone(),
-            folder,
-            inputs,
-            index: Arc::clone(dataset.index()),
-            resume: self.options.resume,
-            stop: self.options.stop.flag(),
-            progress: Arc::new(move |line, share| progress(&id, line, share)),
-        };
-        let begin = Start {
-            stage: node.id.clone(),
-            task: Arc::clone(stage),
-            dataset: Arc::new(dataset),
-            context,
-            threads: self.options.workers,
-        };
-        start(begin, &opened.shared)
-    }
-
-    fn folders_of_inputs(&self, opened: &Opened, task: usize) -> BTreeMap<String, PathBuf> {
-        let folder = |&from: &usize| {
-            let node = &self.graph.nodes[from];
-            let folder = match &node.stage {
-                Stage::Sink(sink) => opened.folder.join(sink.folder()),
-                _ => opened.folder.join(&node.id),
-            };
-            (node.id.clone(), folder)
-        };
-        self.graph.nodes[task].from.iter().map(folder).collect()
-    }
-
-    /// The data set a task reads: of the sink it names first, or of the task it reads from.
-    fn dataset_of(&self, opened: &Opened, task: usize) -> Result<Dataset, EngineFault> {
-        let sink = self.sink_above(task);
-        let sink = sink.map(|sink| &self.graph.nodes[sink]);
-        let Some((Stage::Sink(stage), id)) = sink.map(|node| (&node.stage, &node.id)) else {
-            let id = &self.graph.nodes[task].id;
-            return Err(EngineFault::Bug(format!("{id} reads no data set")));
-        };
-        let dataset = Dataset::open(&opened.folder.join(stage.folder()))
-            .map_err(|e| EngineFault::dataset(id, e))?;
-        Ok(dataset.with_cache_bytes(self.options.memory_bytes as usize / 2))
-    }
-
-    fn sink_above(&self, stage: usize) -> Option<usize> {
-        let from = &self.graph.nodes[stage].from;
-        let is_sink = |input: &&usize| matches!(self.graph.nodes[**input].stage, Stage::Sink(_));
-        let direct = from.iter().find(is_sink).copied();
-        direct.or_else(|| from.iter().find_map(|&input| self.sink_above(input)))
     }
 
     fn report(&self) -> std::sync::MutexGuard<'_, Report> {

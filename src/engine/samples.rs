@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use voxflow_contract::{Change, Entry, Known, Listing};
 
 use super::entries::Entries;
-use super::run::SampleFate;
+use super::report::SampleFate;
 use super::scan::Scan;
 use super::work_list::Key;
 use crate::store::RowKey;

@@ -207,7 +207,7 @@ fn go_with(
     folder: &Path,
     workers: usize,
     stop: Stop,
-    task_progress: super::run::TaskProgress,
+    task_progress: super::options::TaskProgress,
 ) -> Result<Report, EngineFault> {
     let options = Options { stop, task_progress, ..options(graph, folder, workers) };
     run(graph, Arc::new(scan_sources(graph)?), &options)

@@ -3,12 +3,14 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use voxflow_contract::{Flow, Item, Outcome, Session, Task, TaskContext, TaskError};
 use voxflow_sources::Dataset;
 
 use super::fault::EngineFault;
 use super::feed::Feeder;
+use super::feeding::Feeding;
 use super::guard::guarded;
 use super::packet::Packet;
 use super::shared::Shared;
@@ -37,12 +39,12 @@ impl Trainer {
 
 /// A trainer at work; to be waited for.
 pub(crate) struct Training {
-    thread: JoinHandle<Option<Outcome>>,
+    thread: JoinHandle<Option<(Outcome, Feeding)>>,
 }
 
 impl Training {
     /// Waits for the end. `None` when the run failed or was stopped over it.
-    pub(crate) fn join(self) -> Option<Outcome> {
+    pub(crate) fn join(self) -> Option<(Outcome, Feeding)> {
         self.thread.join().ok().flatten()
     }
 }
@@ -109,19 +111,24 @@ fn train(
     receiver: &Receiver<Message>,
     feeder: &Mutex<Option<Arc<Feeder>>>,
     shared: &Shared,
-) -> Option<Outcome> {
-    let mut is_enough = false;
+) -> Option<(Outcome, Feeding)> {
+    let (mut is_enough, mut feeding) = (false, Feeding::default());
+    // Reading begins with the task: the wait for the first batch says nothing of the pace.
+    let mut free_since: Option<Instant> = None;
     for message in receiver {
         if is_enough || shared.is_ending() {
             continue;
         }
-        let result = guarded(|| match &message {
+        feeding.waited += free_since.map(|since| since.elapsed()).unwrap_or_default();
+        let step = || match &message {
             Message::Step(item, packet) => match &packet.batch {
                 Some(batch) => session.step(item, batch).map(|()| Flow::Continue),
                 None => Ok(Flow::Continue),
             },
             Message::EndEpoch(epoch) => session.end_epoch(*epoch),
-        });
+        };
+        let result = feeding.during(|| guarded(step));
+        free_since = Some(Instant::now());
         match result.unwrap_or_else(|panic| Err(panicked(&panic))) {
             Ok(Flow::Continue) => {}
             Ok(Flow::Stop) => {
@@ -136,7 +143,7 @@ fn train(
         return None;
     }
     match guarded(|| session.finish()).unwrap_or_else(|panic| Err(panicked(&panic))) {
-        Ok(outcome) => Some(outcome),
+        Ok(outcome) => Some((outcome, feeding)),
         Err(error) => {
             shared.fail(EngineFault::task(stage, error));
             None

@@ -16,6 +16,7 @@ pub mod pose_yaml;
 pub mod profile;
 pub mod schema;
 pub mod settings;
+mod site;
 mod split_list;
 pub mod template;
 

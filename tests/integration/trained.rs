@@ -18,11 +18,18 @@ const TINY: [&str; 7] = [
 fn train(sandbox: &Sandbox, pipeline: &str, more: &[&str]) {
     let pipeline = shipped(&format!("pipelines/{pipeline}.toml"));
     let mut arguments = vec!["--home", "home", "run", &pipeline, "--device", "cpu"];
+    arguments.extend(["--format", "json"]);
     for assignment in TINY.iter().chain(more) {
         arguments.extend(["--set", assignment]);
     }
-    let ended = sandbox.run(&arguments);
-    assert_eq!(ended.code, 0, "{ended:?}");
+    let told = sandbox.succeed(&arguments);
+    let summary: serde_json::Value =
+        serde_json::from_str(told.lines().last().expect("a line")).expect("JSON");
+    let feeding = summary["feeding"].as_array().expect("tasks");
+    assert_eq!([&feeding[0]["stage"], &feeding[1]["stage"]], ["train", "evaluate"]);
+    let is_positive = |task: &serde_json::Value, what: &str| task[what].as_f64() > Some(0.0);
+    // A training reads more than one batch, so that it waited for the second, be it a microsecond.
+    assert!(is_positive(&feeding[0], "worked_s") && is_positive(&feeding[0], "waited_s"), "{told}");
 }
 
 fn only_run(sandbox: &Sandbox) -> String {

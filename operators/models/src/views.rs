@@ -1,5 +1,7 @@
 //! Several views of each object in one batch: how many each has, and how their codes become one.
 
+use std::ops::Range;
+
 use burn::config::Config;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -76,6 +78,18 @@ impl Views {
     /// Number of views of all samples.
     pub fn total(&self) -> usize {
         self.counts.iter().sum()
+    }
+
+    /// The views of some samples, and which rows of all views those are.
+    ///
+    /// # Panics
+    /// When `samples` is empty or runs over the last one.
+    pub fn part(&self, samples: Range<usize>) -> (Self, Range<usize>) {
+        let rows_before = |sample: usize| self.counts[..sample].iter().sum();
+        let rows = rows_before(samples.start)..rows_before(samples.end);
+        let counts = self.counts[samples].to_vec();
+        assert!(!counts.is_empty(), "a part has samples");
+        (Self { counts }, rows)
     }
 
     /// The codes of views as one code for each sample.
@@ -186,6 +200,18 @@ mod tests {
         assert_eq!(combined(CombineViews::Max), [1.0, 2.0, 3.0, 0.0]);
         let values = Tensor::<1>::from_floats([5.0, 1.0, 2.0, 3.0], &Device::flex());
         assert_eq!(numbers(views.average(values)), [3.5]);
+    }
+
+    #[test]
+    fn a_part_of_the_samples_has_its_rows() {
+        let views = Views::new(vec![1, 3, 2]).expect("views");
+        let part = |samples| {
+            let (part, rows) = views.part(samples);
+            (part.samples(), part.total(), rows)
+        };
+        assert_eq!(part(0..1), (1, 1, 0..1));
+        assert_eq!(part(1..3), (2, 5, 1..6));
+        assert_eq!(part(0..3), (3, 6, 0..6));
     }
 
     #[test]

@@ -35,6 +35,57 @@ pub struct ChosenDevice {
     pub reason: String,
 }
 
+impl ChosenDevice {
+    /// The device and others of its kind, `count` in all, each of which answers. The CPU counts as
+    /// often as is asked: what several devices compute can be computed without them.
+    ///
+    /// # Errors
+    /// When there are not so many.
+    pub fn several(&self, count: usize) -> Result<Vec<Device>, SetupFault> {
+        if self.name == "cpu" || count <= 1 {
+            return Ok(vec![self.device.clone(); count.max(1)]);
+        }
+        let found = match self.name {
+            "cuda" => cuda_devices(),
+            name => gpus(name),
+        };
+        if found.len() < count {
+            let message = format!(
+                "devices = {count}, and {} has {} of the kind it chose: set fewer",
+                self.name,
+                found.len()
+            );
+            return Err(SetupFault::new(message));
+        }
+        let answer = |device: Device| answering(self.name, || device);
+        found.into_iter().take(count).map(answer).collect()
+    }
+}
+
+/// The GPUs of wgpu that are of the best kind there is, by the backend of that name.
+fn gpus(name: &str) -> Vec<Device> {
+    let Some(best) = real_gpu() else { return Vec::new() };
+    let of_kind = |index: usize| match best {
+        DeviceKind::IntegratedGpu(_) => DeviceKind::IntegratedGpu(index),
+        DeviceKind::VirtualGpu(_) => DeviceKind::VirtualGpu(index),
+        _ => DeviceKind::DiscreteGpu(index),
+    };
+    let adapters = adapters();
+    let kinds = (0..adapters.len()).map(of_kind);
+    let found = kinds.filter(|kind| adapters.contains(&Device::wgpu(kind.clone())));
+    found.map(|kind| by_backend(name, kind)).collect()
+}
+
+#[cfg(feature = "vulkan")]
+fn by_backend(name: &str, kind: DeviceKind) -> Device {
+    if name == "vulkan" { Device::vulkan(kind) } else { Device::wgpu(kind) }
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn by_backend(_name: &str, kind: DeviceKind) -> Device {
+    Device::wgpu(kind)
+}
+
 /// Finds the device that was asked for. A fault of a driver while looking is caught where it is a
 /// panic, and no driver is asked that is known to crash.
 ///
@@ -119,8 +170,18 @@ fn vulkan() -> Result<ChosenDevice, SetupFault> {
 }
 
 #[cfg(feature = "cuda")]
+fn cuda_devices() -> Vec<Device> {
+    quietly(|| Device::enumerate(DeviceType::Cuda).into_vec()).unwrap_or_default()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> Vec<Device> {
+    Vec::new()
+}
+
+#[cfg(feature = "cuda")]
 fn cuda() -> Result<ChosenDevice, SetupFault> {
-    let devices = quietly(|| Device::enumerate(DeviceType::Cuda).into_vec()).unwrap_or_default();
+    let devices = cuda_devices();
     if devices.is_empty() {
         return Err(SetupFault::new("CUDA finds no driver (libcuda) or no device"));
     }
@@ -163,6 +224,15 @@ mod tests {
         let chosen = choose_device(DeviceChoice::Cpu).expect("a CPU");
         assert_eq!(chosen.name, "cpu");
         assert_eq!(chosen.reason, "computing on cpu: it was asked for");
+    }
+
+    #[test]
+    fn the_cpu_stands_in_for_several_and_a_gpu_does_not() {
+        let cpu = choose_device(DeviceChoice::Cpu).expect("a CPU");
+        assert_eq!(cpu.several(3).expect("three").len(), 3);
+        let lonely = chosen(Device::flex(), "wgpu", "a test");
+        let fault = lonely.several(1000).expect_err("a thousand");
+        assert!(fault.message.starts_with("devices = 1000, and wgpu has "), "{fault}");
     }
 
     #[test]

@@ -154,15 +154,15 @@ fn make<W: WithNetwork>(
     }
 }
 
-/// A trainer at its beginning, its weights drawn on the host from `seed`.
-pub(crate) fn learner(params: &TrainParams, seed: u64, device: &Device) -> Box<dyn Learner> {
-    struct Begin<'a>(&'a TrainParams, u64, Device);
+/// A trainer at its beginning, its weights drawn on the host from `seed`, on the first of `devices`.
+pub(crate) fn learner(params: &TrainParams, seed: u64, devices: &[Device]) -> Box<dyn Learner> {
+    struct Begin<'a>(&'a TrainParams, u64, Device, Vec<Device>);
 
     impl WithNetwork for Begin<'_> {
         type Result = Box<dyn Learner>;
 
         fn with<N: Network + 'static>(self, network: N) -> Self::Result {
-            let Self(params, seed, device) = self;
+            let Self(params, seed, device, others) = self;
             let optimizers = N::PARTS.iter().map(|&part| (part, adam(params, part)));
             Box::new(Learning {
                 trainer: Trainer {
@@ -174,6 +174,7 @@ pub(crate) fn learner(params: &TrainParams, seed: u64, device: &Device) -> Box<d
                     z_size: params.z_size,
                     seed,
                     device,
+                    others,
                 },
                 averaged: Tensors::new(),
             })
@@ -181,8 +182,9 @@ pub(crate) fn learner(params: &TrainParams, seed: u64, device: &Device) -> Box<d
     }
 
     let mut random = Random::new(seed, &["train/weights"]);
-    let device = device.clone().autodiff();
-    let begin = Begin(params, seed, device.clone());
+    let mut others: Vec<Device> = devices.iter().map(|device| device.clone().autodiff()).collect();
+    let device = others.remove(0);
+    let begin = Begin(params, seed, device.clone(), others);
     make(&params.network(), &device, &mut || random.unit(), begin)
 }
 

@@ -4,7 +4,7 @@
 //! Reading order: `train.rs` and `schedule.rs` state what is read and when, `prepare.rs` turns rows
 //! into pictures and grids on any worker, `train_session.rs` steps on them on one thread,
 //! `objective.rs` and `step.rs` say which loss moves which part, `network.rs` is what they ask of a
-//! network, `checkpoint.rs` keeps the state.
+//! network, `spread.rs` shares a batch among devices, `checkpoint.rs` keeps the state.
 //!
 //! **Invariant:** every random number is drawn on the host, keyed by seed, purpose, epoch and place.
 //! **Invariant:** a checkpoint's folder is whole or not there.
@@ -30,6 +30,7 @@ mod reconstructor;
 mod reference;
 mod report;
 mod schedule;
+mod spread;
 mod step;
 mod step_log;
 mod surface;

@@ -145,6 +145,7 @@ const VAE_GAN: TrainParams = TrainParams {
     window_groups: 8,
     keep_checkpoints: 2,
     device: DeviceChoice::Auto,
+    devices: 1,
     log_steps: false,
 };
 

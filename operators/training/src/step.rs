@@ -14,6 +14,7 @@ use crate::adam::Adam;
 use crate::average::Average;
 use crate::network::{Network, Part, Pass, PassNoise, Reconstructed, Seen};
 use crate::objective::Objective;
+use crate::spread::{Spread, share_of, shares};
 use crate::train_params::{Adversarial, ZDistribution};
 
 /// Network, optimisers and objective of a run.
@@ -30,6 +31,8 @@ pub(crate) struct Trainer<N> {
     pub(crate) seed: u64,
     /// With autodiff.
     pub(crate) device: Device,
+    /// Other devices that take shares of each batch, with autodiff.
+    pub(crate) others: Vec<Device>,
 }
 
 /// Where in training a batch stands, all counted from 0.
@@ -85,6 +88,10 @@ struct Judged {
 }
 
 impl<N: Network> Trainer<N> {
+    fn spread(&self) -> Spread<'_, N> {
+        Spread { network: &self.network, first: &self.device, others: &self.others }
+    }
+
     /// Learns from one batch: what is seen of its objects, and their grids `[objects, n, n, n]`.
     pub(crate) fn step(
         &mut self,
@@ -93,7 +100,7 @@ impl<N: Network> Trainer<N> {
         place: Place,
     ) -> StepLosses {
         let draws = self.draw(seen, grids.dims()[0], place);
-        let pass = self.network.pass(seen, draws.noise.clone());
+        let pass = self.spread().pass(seen, &draws.noise);
         let losses = match self.objective.adversarial {
             Adversarial::Fool => self.step_to_fool(pass, grids, &draws, place),
             Adversarial::Reference => self.step_as_reference(pass, grids, &draws, place),
@@ -113,11 +120,11 @@ impl<N: Network> Trainer<N> {
         place: Place,
     ) -> StepLosses {
         let imagined = pass.imagined.map(|logits| self.network.occupancies(logits));
-        let judged = imagined.clone().map(|fakes| {
-            self.judge(grids.clone(), fakes.detach(), draws, &[Part::Discriminator], place)
-        });
+        let judged = imagined
+            .clone()
+            .map(|fakes| self.judge(grids, &fakes.detach(), draws, &[Part::Discriminator], place));
         let judged = judged.unwrap_or_default();
-        let fooling = imagined.map(|fakes| self.fooling(fakes));
+        let fooling = imagined.map(|fakes| self.fooling(&fakes));
         let seen = pass.reconstructed.map(|made| self.of_seen(made, grids));
         let weighed = seen.clone().map(|losses| self.weigh(losses, place));
         let weight = self.objective.adversarial_weight;
@@ -151,9 +158,9 @@ impl<N: Network> Trainer<N> {
         self.move_parts(&total, &[Part::Encoder, Part::Generator], place);
         let mut judged = Judged::default();
         if self.objective.adversarial_weight > 0.0 {
-            let fakes = self.network.occupancies(self.network.imagine(codes));
+            let fakes = self.network.occupancies(self.spread().imagine(&codes));
             let parts = [Part::Generator, Part::Discriminator];
-            judged = self.judge(grids.clone(), fakes, draws, &parts, place);
+            judged = self.judge(grids, &fakes, draws, &parts, place);
         }
         StepLosses {
             loss_d: judged.loss,
@@ -176,11 +183,14 @@ impl<N: Network> Trainer<N> {
     }
 
     /// Measures the running statistics anew over batches that were learnt from, given by place, number
-    /// of objects and what was seen, with the random numbers they were learnt with.
+    /// of objects and what was seen, with the random numbers they were learnt with, share by share.
     pub(crate) fn measure_statistics(&mut self, batches: Vec<(Place, usize, Option<Seen>)>) {
-        let passes = batches.into_iter().map(|(place, objects, seen)| {
+        let passes = batches.into_iter().flat_map(|(place, objects, seen)| {
             let noise = self.draw(seen.as_ref(), objects, place).noise;
-            (seen, noise)
+            let shares = shares(objects, 1 + self.others.len()).into_iter().enumerate();
+            let pass =
+                |(number, share)| share_of(seen.as_ref(), &noise, number, share, &self.device);
+            shares.map(pass).collect::<Vec<_>>()
         });
         let passes = passes.collect();
         self.network.measure_passes(passes);
@@ -190,14 +200,14 @@ impl<N: Network> Trainer<N> {
     /// already.
     fn judge(
         &mut self,
-        grids: Tensor<4>,
-        fakes: Tensor<4>,
+        grids: &Tensor<4>,
+        fakes: &Tensor<4>,
         draws: &Draws,
         parts: &[Part],
         place: Place,
     ) -> Judged {
-        let of_true = self.network.judge(grids);
-        let of_fakes = self.network.judge(fakes);
+        let spread = self.spread();
+        let (of_true, of_fakes) = (spread.judge(grids), spread.judge(fakes));
         let right = of_true.clone().greater_equal_elem(0.0).float().mean()
             + of_fakes.clone().lower_equal_elem(0.0).float().mean();
         let loss = binary_cross_entropy(of_true, draws.true_labels.clone())
@@ -213,8 +223,8 @@ impl<N: Network> Trainer<N> {
 
     /// The generator's loss: how far the discriminator is from taking imagined grids for true ones
     /// (non-saturating, Goodfellow et al. 2014).
-    fn fooling(&self, fakes: Tensor<4>) -> Tensor<1> {
-        let verdict = self.network.judge_only(fakes);
+    fn fooling(&self, fakes: &Tensor<4>) -> Tensor<1> {
+        let verdict = self.spread().judge_only(fakes);
         let ones = verdict.ones_like();
         binary_cross_entropy(verdict, ones)
     }

@@ -432,6 +432,20 @@ fn grids_of_another_edge_are_refused_before_anything_is_read() {
 }
 
 #[test]
+fn a_batch_shared_by_two_devices_trains_and_is_resumed_to_the_same_bytes() {
+    let data = TinyData::new([11, 3, 0]);
+    let (whole, halves) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
+    let more = |epochs: u64| json!({ "n_epochs": epochs, "devices": 2, "e_lr": 0.01, "g_lr": 0.01, "warmup_steps": 0 });
+    train(&data, whole.path(), &more(4), false).expect("trained");
+    train(&data, halves.path(), &more(2), false).expect("trained");
+    train(&data, halves.path(), &more(4), true).expect("resumed");
+    assert_eq!(newest_files(whole.path()), newest_files(halves.path()));
+    let recon = |line: &Value| line["loss_recon"].as_f64().expect("a number");
+    let log = losses(whole.path());
+    assert!(recon(&log[log.len() - 1]) < 0.8 * recon(&log[0]), "{log:?}");
+}
+
+#[test]
 fn the_first_steps_on_wgpu_are_those_on_the_cpu() {
     if let Err(fault) = choose_device(DeviceChoice::Wgpu) {
         #[expect(clippy::disallowed_methods, reason = "a switch for machines that must have one")]

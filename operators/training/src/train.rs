@@ -73,7 +73,11 @@ impl Kind for TrainKind {
          nearly full or in pieces, a discriminator that never steps or is never right) is told, or \
          treated alike (`on_collapse`).\n\n\
          Device: `auto` takes CUDA where it is built in and there is a driver, else a GPU by wgpu, \
-         else the CPU. A software adapter is taken only for `wgpu` by name."
+         else the CPU. A software adapter is taken only for `wgpu` by name. With `devices = N` so many \
+         of that kind share each batch: gradients add up on the first, normalisation sees one share at \
+         a time. While the device computes the workers read, decode and resize what comes next; a run \
+         says how long it waited for them (`feeding` in its JSON), and tells when that is more than a \
+         tenth."
     }
 
     fn version(&self) -> u32 {

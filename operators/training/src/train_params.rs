@@ -252,6 +252,10 @@ pub struct TrainParams {
     pub keep_checkpoints: usize,
     /// Where to compute: `auto`, `cpu`, `wgpu`, `vulkan` or `cuda`.
     pub device: DeviceChoice,
+    /// Devices of that kind that share each batch, 1 to 64. Losses and weights are on the first;
+    /// normalisation sees a share at a time, so that another number is another training. The CPU
+    /// counts as often as is asked: it computes what so many devices would, no faster.
+    pub devices: usize,
     /// Whether the losses of every step are written to `losses.jsonl` in the stage's folder.
     pub log_steps: bool,
 }
@@ -352,6 +356,9 @@ impl TrainParams {
         let least = if self.model == ModelName::AttentionVaeGan { 1 } else { 2 };
         let most = (least..=4096).contains(&self.batch_size);
         need("batch_size", most, &format!("must be {least} to 4096"));
+        let is_shared = self.devices == 1 || self.batch_size / 2 >= self.devices;
+        let message = "must be 1 to 64, and at most half of batch_size";
+        need("devices", (1..=64).contains(&self.devices) && is_shared, message);
         need("num_views", (1..=256).contains(&self.num_views), "must be 1 to 256");
         need("min_views", self.min_views <= self.num_views, "must be at most num_views");
         need("window_groups", self.window_groups >= 1, "must be at least 1");

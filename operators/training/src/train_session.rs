@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use voxflow_contract::{
     Batch, Flow, GoOn, Item, MachineFault, Outcome, Purpose, Random, Session, SetupFault,
     TaskContext, TaskError,
@@ -41,6 +41,8 @@ pub(crate) struct TrainSession {
     seed: u64,
     context: TaskContext,
     chosen: ChosenDevice,
+    /// That one and those that share batches with it.
+    devices: Vec<Device>,
     learner: Box<dyn Learner>,
     total_steps: u64,
     step: u64,
@@ -83,13 +85,15 @@ impl TrainSession {
         let chosen = choose_device(params.device)?;
         tracing::info!("{}", chosen.reason);
         let seed = preparation.seed;
-        let learner = learner(params, seed, &chosen.device);
+        let devices = chosen.several(params.devices)?;
+        let learner = learner(params, seed, &devices);
         let mut session = Self {
             params: params.clone(),
             form: preparation.picture,
             seed,
             log: None,
             chosen,
+            devices,
             learner,
             total_steps: course.steps,
             step: 0,
@@ -285,7 +289,7 @@ impl TrainSession {
     /// Takes weights and optimisers of the newest checkpoint, or of the beginning, at lower rates.
     /// What is learnt from goes on where it was.
     fn roll_back(&mut self) -> Result<(), TaskError> {
-        self.learner = learner(&self.params, self.seed, &self.chosen.device);
+        self.learner = learner(&self.params, self.seed, &self.devices);
         if let Some(found) = going_on::newest_whole(&self.context.folder)? {
             let fault = |e| SetupFault::new(format!("the checkpoint does not fit: {e}"));
             self.learner.load(found).map_err(fault)?;

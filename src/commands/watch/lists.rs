@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use voxflow_contract::Stage;
 
-use super::{Scans, Watching, settings, without_tasks};
+use super::watching::{Scans, Watching};
+use super::{settings, without_tasks};
 use crate::commands::run::{explain, explain_lists, graph_of};
 use crate::engine::{Moves, MovesFault, Report, compare_lists, scan_sources};
 use crate::error::Error;
