@@ -6,7 +6,6 @@
 
 mod allocator;
 pub mod catalogue;
-pub mod changes;
 pub mod cli;
 pub mod commands;
 pub mod engine;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use voxflow_changes::{ControlPlane, Policy, Revision, Sample};
 use voxflow_contract::{Change, ContentHash, PARTS, SplitPolicy};
 
-use crate::changes::{ControlPlane, Policy, Revision, Sample};
 use crate::engine::{
     Edit, EditKind, Entries, Moves, PartNumber, Revised, SampleFate, Samples, Scan,
 };

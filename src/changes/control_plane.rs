@@ -17,7 +17,7 @@ use super::worker::Worker;
 /// # Examples
 ///
 /// ```
-/// use voxflow::changes::{ControlPlane, Policy, Sample, Split, Todo};
+/// use voxflow_changes::{ControlPlane, Policy, Sample, Split, Todo};
 ///
 /// let mut plane = ControlPlane::new(Policy { ratios: [0.7, 0.1, 0.2] }, 1);
 /// let sample = Sample { id: 1, category: 0, content: 2, unit: 2, rank: 3, key: 4, arrived: true };

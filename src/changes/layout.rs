@@ -46,15 +46,3 @@ pub(super) type SplitNumber = u8;
 
 /// (category, number of the bucket).
 pub(super) type Bucket = (u32, u32);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_are_ordered_as_their_numbers() {
-        let numbers = [0, 1, u128::from(u64::MAX), 1 << 64, (1 << 64) + 5, u128::MAX];
-        assert!(numbers.map(hash).is_sorted());
-        assert_eq!(numbers.map(|n| number(hash(n))), numbers);
-    }
-}

@@ -16,6 +16,8 @@
 //! wishes and done marks by key -> todo                                        duplicates, leaks
 //! ```
 //!
+//! It is a crate of its own: the program's tests do not compile it again.
+//!
 //! Invariant: no other room names differential-dataflow, and in this room only `worker` names
 //! timely. Nothing here reads a clock, a file or a random number.
 
@@ -33,11 +35,6 @@ mod split;
 mod todo;
 mod units;
 mod worker;
-
-#[cfg(test)]
-mod reference;
-#[cfg(test)]
-mod tests;
 
 pub use control_plane::ControlPlane;
 pub use policy::Policy;

@@ -68,19 +68,3 @@ fn apply_to_map<K: Ord, V: PartialEq>(
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_value_stays_whatever_comes_first() {
-        let mut map = BTreeMap::from([(1, "old")]);
-        apply_to_map(&mut map, [(1, "new", 1), (1, "old", -1)].into_iter());
-        assert_eq!(map, BTreeMap::from([(1, "new")]));
-        apply_to_map(&mut map, [(1, "new", -1), (1, "newer", 1)].into_iter());
-        assert_eq!(map, BTreeMap::from([(1, "newer")]));
-        apply_to_map(&mut map, [(1, "newer", -1)].into_iter());
-        assert!(map.is_empty());
-    }
-}

@@ -25,15 +25,3 @@ impl Split {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_name_their_part() {
-        for split in Split::ALL {
-            assert_eq!(Split::from_number(split as u8), split);
-        }
-    }
-}

@@ -31,6 +31,25 @@ fn the_row_sort_of_arrow2_is_not_compiled() {
 }
 
 #[test]
+fn running_and_testing_build_the_same_crates() {
+    // Tests and benches may ask for more features of a crate than the program does. Below burn that
+    // would be a second build of a quarter of an hour.
+    let tree = |arguments: &[&str]| -> BTreeSet<String> {
+        let common = ["tree", "--prefix", "none", "--format", "{p}|{f}"];
+        let tree = cargo(&[&common, arguments].concat());
+        tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    };
+    let run = tree(&["--package", "voxflow", "--edges", "normal,build"]);
+    let test = tree(&["--workspace", "--edges", "normal,build,dev"]);
+    let only_run: Vec<String> = run.difference(&test).cloned().collect();
+    assert!(run.len() > 300, "{}", run.len());
+    assert_none(
+        "Features of a crate that tests ask for, too, are asked for by the program.",
+        &only_run,
+    );
+}
+
+#[test]
 fn packages_come_from_the_registry() {
     let lock: Table = read("Cargo.lock").parse().expect("Cargo.lock is TOML");
     let packages = lock["package"].as_array().expect("a list of packages");

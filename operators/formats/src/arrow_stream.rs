@@ -18,9 +18,10 @@
 
 use std::io::Write;
 
-use arrow::buffer::Buffer;
-use arrow::ipc::reader::StreamDecoder;
-use arrow::ipc::writer::StreamWriter;
+use arrow_array::RecordBatch;
+use arrow_buffer::Buffer;
+use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::writer::StreamWriter;
 use voxflow_contract::Batch;
 
 use crate::FormatError;
@@ -55,7 +56,7 @@ pub fn read(bytes: Vec<u8>) -> Result<Batch, FormatError> {
         let Some(schema) = decoder.schema() else { return Err(fault("it is empty")) };
         match Batch::concat(&batches).map_err(fault)? {
             Some(rows) => Ok(rows),
-            None => from_record_batch(&arrow::record_batch::RecordBatch::new_empty(schema)),
+            None => from_record_batch(&RecordBatch::new_empty(schema)),
         }
     })
 }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, make_array};
-use arrow::datatypes::{DataType as ArrowType, SchemaRef};
-use arrow::ffi::FFI_ArrowArray;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow_array::cast::AsArray as _;
+use arrow_array::ffi::{FFI_ArrowArray, from_ffi_and_data_type};
+use arrow_array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
+use arrow_schema::{DataType as ArrowType, SchemaRef};
 use arrow2::array::{Array, FixedSizeListArray, ListArray, StructArray};
 use arrow2::bitmap::Bitmap;
 use arrow2::datatypes::{DataType, PhysicalType};
@@ -92,7 +92,7 @@ fn export(array: Box<dyn Array>, data_type: &ArrowType) -> Result<ArrayRef, Form
     // SAFETY: arrow2 wrote the structure for a valid array whose physical type is that of
     // `data_type` (they differ in nullability and names at most), and `normalise` has removed the
     // one kind of array for which it writes a wrong offset. `exported` is moved in.
-    let data = unsafe { arrow::ffi::from_ffi_and_data_type(exported, data_type.clone()) };
+    let data = unsafe { from_ffi_and_data_type(exported, data_type.clone()) };
     Ok(make_array(data.map_err(fault)?))
 }
 

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
 use arrow2::datatypes::{DataType, Field};
 use voxflow_contract::{ColumnType, Schema};
 

@@ -1,23 +1,20 @@
-//! Tests of the control plane against a recomputation from scratch, after every revision.
+//! The control plane against a recomputation from scratch, after every revision.
+
+mod reference;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-
+use voxflow_changes::{ControlPlane, Policy, Revision, Sample, Snapshot, Split};
 use voxflow_curation::largest_remainder;
 
-use super::control_plane::ControlPlane;
-use super::policy::Policy;
-use super::reference::World;
-use super::revision::Revision;
-use super::sample::Sample;
-use super::split::Split;
+use reference::World;
 
 const STAGES: u32 = 2;
 const POLICY: Policy = Policy { ratios: [0.7, 0.1, 0.2] };
 
 /// Spreads a small number over 128 bits, differently for each `salt` (splitmix64, twice).
-pub(super) fn scatter(number: u64, salt: u64) -> u128 {
+fn scatter(number: u64, salt: u64) -> u128 {
     let half = |seed: u64| {
         let mut z = number.wrapping_add(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -244,4 +241,23 @@ fn a_large_load_in_one_revision_is_right() {
     }
     pair.check();
     assert!(pair.plane.advance().is_empty());
+}
+
+#[test]
+fn a_new_part_stays_whichever_of_its_changes_comes_first() {
+    let mut snapshot = Snapshot::default();
+    let mut apply = |split: &[(u128, Split, i8)]| {
+        snapshot.apply(&Revision { split: split.to_vec(), ..Revision::default() });
+        snapshot.split.clone()
+    };
+    apply(&[(1, Split::Train, 1)]);
+    assert_eq!(
+        apply(&[(1, Split::Val, 1), (1, Split::Train, -1)]),
+        BTreeMap::from([(1, Split::Val)])
+    );
+    assert_eq!(
+        apply(&[(1, Split::Val, -1), (1, Split::Test, 1)]),
+        BTreeMap::from([(1, Split::Test)])
+    );
+    assert!(apply(&[(1, Split::Test, -1)]).is_empty());
 }

@@ -2,13 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use voxflow_changes::{Policy, Sample, Snapshot, Split, Todo};
 use voxflow_curation::largest_remainder;
-
-use super::policy::Policy;
-use super::revision::Todo;
-use super::sample::Sample;
-use super::snapshot::Snapshot;
-use super::split::Split;
 
 /// What there is, as it was put in.
 #[derive(Default)]
