@@ -15,7 +15,7 @@ use crate::kernels::resolve::resolve;
 use crate::kernels::shade::{vertex_normals, wider};
 use crate::kernels::shader::{Greys, Shader, Surface, SurfaceColors};
 use crate::kernels::sieve::{Sieve, VIEWS};
-use crate::kernels::simd::{Kernel, run_widest};
+use crate::kernels::simd::{Pair, PairKernel, Plain, run_widest_pairs};
 
 /// Most samples along a side of a picture.
 pub(crate) const MAX_SAMPLES: u32 = 4096;
@@ -51,7 +51,8 @@ pub struct Shot {
 /// the nearest to the farthest, leaves out those that lie behind what is already there, and of the
 /// others the triangles that do, or that hold the centre of no sample. Of a large mesh four views are
 /// prepared together instead, and a triangle whose corners lie in one column or in one row of samples is
-/// left out before anything else of it is looked at.
+/// left out before anything else of it is looked at; what is left is drawn from near to far, too, in runs
+/// of triangles as they follow each other in the mesh.
 #[derive(Default)]
 pub struct Renderer {
     raster: Raster,
@@ -141,14 +142,14 @@ impl Renderer {
         let Self { raster, pack, block, queue, outlooks, .. } = self;
         line_up(pack.blocks(), |number| view.lens.outlook(pack.bounds(number)), queue, outlooks);
         let blocks = Blocks::Packed { pack };
-        run_widest(Drawing { view, raster, block, queue, outlooks, blocks });
+        run_widest_pairs(Drawing { view, raster, block, queue, outlooks, blocks });
     }
 
     fn draw_sieved(&mut self, view: &View, lane: usize) {
         let Self { raster, sieve, block, queue, outlooks, .. } = self;
         line_up(sieve.runs(), |run| view.lens.outlook(sieve.bounds(run)), queue, outlooks);
         let blocks = Blocks::Sieved { sieve, lane };
-        run_widest(Drawing { view, raster, block, queue, outlooks, blocks });
+        run_widest_pairs(Drawing { view, raster, block, queue, outlooks, blocks });
     }
 
     fn finish(
@@ -218,7 +219,8 @@ impl View {
             let target = Target::new(fan, self.lens.size);
             raster.touch(target.area);
             if self.faces == Faces::Both || target.faces() {
-                raster.draw(number, &target, || self.rays.nearness(corners.map(wider)));
+                let nearness = || self.rays.nearness(corners.map(wider));
+                raster.draw::<Plain>(number, &target, nearness);
             }
         }
     }
@@ -245,37 +247,35 @@ enum Blocks<'a> {
     Sieved { sieve: &'a Sieve, lane: usize },
 }
 
-impl Kernel for Drawing<'_> {
-    type Output = ();
-
+impl PairKernel for Drawing<'_> {
     #[inline(always)]
-    fn run(mut self) {
+    fn run<P: Pair>(mut self) {
         match self.view.lens.projection {
-            Projection::Perspective => self.draw::<false>(),
-            Projection::Orthographic => self.draw::<true>(),
+            Projection::Perspective => self.draw::<P, false>(),
+            Projection::Orthographic => self.draw::<P, true>(),
         }
     }
 }
 
 impl Drawing<'_> {
     #[inline(always)]
-    fn draw<const ORTHOGRAPHIC: bool>(&mut self) {
+    fn draw<P: Pair, const ORTHOGRAPHIC: bool>(&mut self) {
         match self.blocks {
             Blocks::Packed { pack } => {
                 for at in 0..self.queue.len() {
                     if let Some(number) = self.open(at) {
                         let (corners, numbers) = pack.block(number);
-                        self.draw_block::<ORTHOGRAPHIC>(corners, numbers);
+                        self.draw_block::<P, ORTHOGRAPHIC>(corners, numbers);
                     }
                 }
             }
-            Blocks::Sieved { sieve, lane } => self.draw_runs::<ORTHOGRAPHIC>(sieve, lane),
+            Blocks::Sieved { sieve, lane } => self.draw_runs::<P, ORTHOGRAPHIC>(sieve, lane),
         }
     }
 
     /// Draws what is left of the runs of a mesh, block by block; a block may have triangles of several.
     #[inline(always)]
-    fn draw_runs<const ORTHOGRAPHIC: bool>(&mut self, sieve: &Sieve, lane: usize) {
+    fn draw_runs<P: Pair, const ORTHOGRAPHIC: bool>(&mut self, sieve: &Sieve, lane: usize) {
         let mut corners = [[[0.0; BLOCK]; 3]; 3];
         let (mut numbers, mut count) = ([0; BLOCK], 0);
         for at in 0..self.queue.len() {
@@ -287,14 +287,14 @@ impl Drawing<'_> {
                 (kept, count) = (rest, count + more.len());
                 if count == BLOCK {
                     gather(sieve.mesh(), &numbers, &mut corners);
-                    self.draw_block::<ORTHOGRAPHIC>(&corners, &numbers);
+                    self.draw_block::<P, ORTHOGRAPHIC>(&corners, &numbers);
                     count = 0;
                 }
             }
         }
         if count > 0 {
             gather(sieve.mesh(), &numbers[..count], &mut corners);
-            self.draw_block::<ORTHOGRAPHIC>(&corners, &numbers[..count]);
+            self.draw_block::<P, ORTHOGRAPHIC>(&corners, &numbers[..count]);
         }
     }
 
@@ -308,7 +308,11 @@ impl Drawing<'_> {
 
     /// Draws the triangles of a block, which have these numbers.
     #[inline(always)]
-    fn draw_block<const ORTHOGRAPHIC: bool>(&mut self, corners: &Corners, numbers: &[u32]) {
+    fn draw_block<P: Pair, const ORTHOGRAPHIC: bool>(
+        &mut self,
+        corners: &Corners,
+        numbers: &[u32],
+    ) {
         let Self { view, raster, block, .. } = self;
         block.project::<ORTHOGRAPHIC>(corners, &view.lens);
         if block.has_cut() {
@@ -324,10 +328,10 @@ impl Drawing<'_> {
                 continue;
             }
             if let Some(narrow) = block.narrow(i) {
-                raster.draw_narrow(numbers[i], &narrow);
+                raster.draw_narrow::<P>(numbers[i], &narrow);
             } else {
                 let corners = of_triangle(corners, i).map(wider);
-                raster.draw(numbers[i], &block.target(i), || view.rays.nearness(corners));
+                raster.draw::<P>(numbers[i], &block.target(i), || view.rays.nearness(corners));
             }
         }
         raster.settle(area, samples);

@@ -247,3 +247,56 @@ fn may_cover(a: Cells, b: Cells, c: Cells) -> u32 {
     let same = differs.simd_eq(i16x8::ZERO).to_bitmask();
     !(same | same >> VIEWS) & ((1 << VIEWS) - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn triangles_stay_and_their_vertices_follow_their_order() {
+        let mut given = testing::ball(0.5, 4);
+        given.vertices.reverse();
+        let last = given.vertices.len() as u32 - 1;
+        given.triangles.iter_mut().flatten().for_each(|vertex| *vertex = last - *vertex);
+        given.vertices.push([7.0; 3]);
+        let mut sieve = Sieve::default();
+        sieve.take(&testing::ball(2.0, 5));
+        sieve.take(&given);
+        let mesh = sieve.mesh();
+        assert_eq!(mesh.vertices.len(), given.vertices.len() - 1, "one is named by no triangle");
+        assert_eq!(mesh.triangles.len(), given.triangles.len());
+        let mut next = 0;
+        for (number, triangle) in mesh.triangles.iter().enumerate() {
+            assert_eq!(mesh.corners(number), given.corners(number));
+            for vertex in triangle {
+                assert!(*vertex <= next);
+                next = next.max(vertex + 1);
+            }
+        }
+        assert_eq!(sieve.runs(), given.triangles.len().div_ceil(RUN));
+        for number in 0..given.triangles.len() {
+            let bounds = sieve.bounds(number / RUN).expect("finite coordinates");
+            for (corner, axis) in (0..9).map(|i| (i / 3, i % 3)) {
+                let range = bounds.low[axis]..=bounds.high[axis];
+                assert!(range.contains(&mesh.corners(number)[corner][axis]));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_box() {
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for axis in 0..3 {
+                let mut mesh = testing::ball(0.5, 2);
+                mesh.vertices[3][axis] = odd;
+                let mut sieve = Sieve::default();
+                sieve.take(&mesh);
+                assert_eq!(sieve.bounds(0), None);
+            }
+        }
+        let mut sieve = Sieve::default();
+        sieve.take(&TriMesh::default());
+        assert_eq!(sieve.runs(), 0);
+    }
+}
