@@ -97,10 +97,13 @@ impl Pack {
 /// The corners lie far apart in memory: fetched one after the other, the waits for them overlap.
 #[inline(always)]
 pub(crate) fn gather(mesh: &TriMesh, numbers: &[u32], block: &mut Corners) {
+    let mut triangles = [[0; 3]; BLOCK];
+    for (triangle, number) in triangles.iter_mut().zip(numbers) {
+        *triangle = mesh.triangles[*number as usize];
+    }
     let [a, b, c] = block;
-    for (lane, number) in numbers.iter().enumerate().take(BLOCK) {
-        let triangle = mesh.triangles[*number as usize];
-        for (corner, vertex) in [&mut *a, &mut *b, &mut *c].into_iter().zip(triangle) {
+    for (lane, triangle) in triangles.iter().enumerate().take(numbers.len()) {
+        for (corner, vertex) in [&mut *a, &mut *b, &mut *c].into_iter().zip(*triangle) {
             let position = mesh.vertices[vertex as usize];
             for axis in 0..3 {
                 corner[axis][lane] = position[axis];

@@ -6,7 +6,7 @@ use wide::{f32x4, i32x4};
 
 use crate::kernels::lens::Landed;
 use crate::kernels::rays::Affine;
-use crate::kernels::simd::{Kernel, run_widest};
+use crate::kernels::simd::{Kernel, PAIR, Pair, run_widest};
 
 /// Bits of the fixed-point grid in a sample's width.
 pub(crate) const SHIFT: i32 = 14;
@@ -14,11 +14,10 @@ pub(crate) const SHIFT: i32 = 14;
 pub(crate) const STEPS: i32 = 1 << SHIFT;
 /// From a sample's border to its centre.
 pub(crate) const HALF: i32 = STEPS / 2;
-/// Samples that are worked on together.
-pub(crate) const GROUP: usize = 4;
+/// Samples between two at which a triangle may begin; those of two groups are worked on together.
+pub(crate) const GROUP: usize = PAIR / 2;
 /// Samples along a side of a tile.
 const TILE: usize = 8;
-const TILE_GROUPS: usize = TILE / GROUP;
 /// Longest side, in steps, of a triangle whose edge functions fit 32 bits.
 const MAX_NARROW: i32 = 128 * STEPS;
 /// Nearness where nothing is.
@@ -29,10 +28,11 @@ pub(crate) const NOTHING: f32 = f32::NEG_INFINITY;
 pub(crate) struct Raster {
     width: usize,
     height: usize,
-    /// Groups in a row, the last of which may reach over the border.
-    groups: usize,
-    nearness: Vec<f32x4>,
-    triangle: Vec<i32x4>,
+    /// Samples from a row to the next: the groups of a row, the last of which may reach over the border,
+    /// and one more, so that a pair may begin at each.
+    stride: usize,
+    nearness: Vec<f32>,
+    triangle: Vec<i32>,
     touched: Area,
     /// Tiles in a row.
     tiles: usize,
@@ -106,21 +106,17 @@ pub(crate) struct Edges {
 impl Raster {
     /// Makes it a picture with nothing in it.
     pub(crate) fn clear(&mut self, width: usize, height: usize) {
-        (self.width, self.height, self.groups) = (width, height, width.div_ceil(GROUP));
+        (self.width, self.height) = (width, height);
+        self.stride = (width.div_ceil(GROUP) + 1) * GROUP;
         self.tiles = width.div_ceil(TILE);
         self.touched = Area::nothing(width, height);
         self.nearness.clear();
-        self.nearness.resize(self.groups * height, f32x4::splat(NOTHING));
+        self.nearness.resize(self.stride * height, NOTHING);
         // What it names is looked at only where something is near.
-        self.triangle.resize(self.groups * height, i32x4::ZERO);
-        if !width.is_multiple_of(GROUP) {
+        self.triangle.resize(self.stride * height, 0);
+        for row in self.nearness.chunks_mut(self.stride) {
             // Nothing is nearer than what stands past the width.
-            let past = (0..GROUP).map(|i| if i < width % GROUP { NOTHING } else { f32::INFINITY });
-            let mut border = [0.0; GROUP];
-            border.iter_mut().zip(past).for_each(|(lane, near)| *lane = near);
-            for row in self.nearness.chunks_mut(self.groups) {
-                row[self.groups - 1] = f32x4::new(border);
-            }
+            row[width..].fill(f32::INFINITY);
         }
         self.reached.clear();
         self.reached.resize(self.tiles * height.div_ceil(TILE), NOTHING);
@@ -146,8 +142,8 @@ impl Raster {
 
     /// Nearness and triangle of each sample of a row. What stands past the width means nothing.
     pub(crate) fn row(&self, y: usize) -> (&[f32], &[u32]) {
-        let groups = y * self.groups..(y + 1) * self.groups;
-        (cast_slice(&self.nearness[groups.clone()]), cast_slice(&self.triangle[groups]))
+        let samples = y * self.stride..(y + 1) * self.stride;
+        (&self.nearness[samples.clone()], cast_slice(&self.triangle[samples]))
     }
 
     /// Whether something nearer than `nearness` is known to stand before all samples of `area`, which
@@ -192,16 +188,15 @@ impl Raster {
         for row in area.top / TILE..area.bottom.div_ceil(TILE) {
             let lines = row * TILE..self.height.min((row + 1) * TILE);
             for column in area.left / TILE..area.right.div_ceil(TILE) {
-                let (first, end) =
-                    (column * TILE_GROUPS, self.groups.min((column + 1) * TILE_GROUPS));
-                let mut least = f32x4::splat(f32::INFINITY);
+                let mut least = [f32::INFINITY; TILE];
                 for line in lines.clone() {
-                    for near in &self.nearness[line * self.groups..][first..end] {
-                        least = least.fast_min(*near);
+                    let nears = &self.nearness[line * self.stride + column * TILE..][..TILE];
+                    for (least, near) in least.iter_mut().zip(nears) {
+                        *least = if *near < *least { *near } else { *least };
                     }
                 }
-                let [a, b, c, d] = least.to_array();
-                self.reached[row * self.tiles + column] = a.min(b).min(c.min(d));
+                let least = least.into_iter().fold(f32::INFINITY, f32::min);
+                self.reached[row * self.tiles + column] = least;
             }
         }
     }
@@ -214,12 +209,17 @@ impl Raster {
     /// the edge's right or lower side (top-left rule), so triangles that share the edge neither leave
     /// it out nor draw it twice. This is exact.
     #[inline(always)]
-    pub(crate) fn draw(&mut self, number: u32, target: &Target, nearness: impl FnOnce() -> Affine) {
+    pub(crate) fn draw<P: Pair>(
+        &mut self,
+        number: u32,
+        target: &Target,
+        nearness: impl FnOnce() -> Affine,
+    ) {
         if target.area.is_empty() || self.hides(&target.area, target.high) {
             return;
         }
         if target.is_narrow() {
-            self.draw_narrow(number, &Narrow::new(target, nearness()));
+            self.draw_narrow::<P>(number, &Narrow::new(target, nearness()));
         } else {
             let Area { left, top, .. } = target.area;
             let edges = Edges::new(target.x, target.y, left as i32, top as i32);
@@ -230,8 +230,8 @@ impl Raster {
 
     /// Draws a triangle as [`Self::draw`] does, but does not ask first whether it is hidden.
     #[inline(always)]
-    pub(crate) fn draw_narrow(&mut self, number: u32, narrow: &Narrow) {
-        let brush = Brush::new(number, narrow);
+    pub(crate) fn draw_narrow<P: Pair>(&mut self, number: u32, narrow: &Narrow) {
+        let brush = Brush::<P>::new(number, narrow);
         let ([first, _], [top, bottom]) = (narrow.groups, narrow.rows);
         if !narrow.is_sparse() {
             self.draw_box(&brush, narrow);
@@ -244,93 +244,111 @@ impl Raster {
                 let down = rows.trailing_zeros() as usize;
                 rows &= rows - 1;
                 let row = chunk + down;
-                let from = row * self.groups + first;
                 let past = (row - top) as i32;
                 let near = narrow.nearness.start + narrow.nearness.step_y * f64::from(past);
                 let (begin, last) = (spans[0][down], spans[1][down]);
                 let value = |e: usize| {
                     let across = narrow.step_x[e].wrapping_mul(begin * GROUP as i32);
                     let down = narrow.step_y[e].wrapping_mul(past);
-                    i32x4::splat(narrow.value[e].wrapping_add(down).wrapping_add(across))
+                    let value = narrow.value[e].wrapping_add(down).wrapping_add(across);
+                    P::add_wholes(P::wholes(value), brush.steps[e])
                 };
-                let mut values = [0, 1, 2].map(|e| value(e) + brush.steps[e]);
                 let near = near + narrow.nearness.step_x * f64::from(begin * GROUP as i32);
-                let mut near = f32x4::splat(near as f32) + brush.near_steps;
-                for group in from + begin as usize..=from + last as usize {
-                    self.draw_group(group, &brush, values, near);
-                    (0..3).for_each(|e| values[e] += brush.across[e]);
-                    near += brush.near_across;
-                }
+                let from = row * self.stride + (first + begin as usize) * GROUP;
+                let count = (last - begin) as usize / 2 + 1;
+                self.draw_pairs(&brush, (from, count), [value(0), value(1), value(2)], near as f32);
             }
         }
     }
 
     /// Draws all groups of the box of a triangle.
     #[inline(always)]
-    fn draw_box(&mut self, brush: &Brush, narrow: &Narrow) {
-        let Narrow { groups: [first, end], rows: [top, bottom], value, .. } = *narrow;
-        let splat = |values: [i32; 3]| values.map(i32x4::splat);
-        let [mut a, mut b, mut c] = splat(value);
-        (a, b, c) = (a + brush.steps[0], b + brush.steps[1], c + brush.steps[2]);
-        let down = splat(narrow.step_y);
-        let Brush { across, near_across, .. } = *brush;
-        let mut near_row = narrow.nearness.start;
+    fn draw_box<P: Pair>(&mut self, brush: &Brush<P>, narrow: &Narrow) {
+        let Narrow { groups: [first, end], rows: [top, bottom], value, step_y, .. } = *narrow;
+        let count = (end - first).div_ceil(2);
+        let start = |e: usize| P::add_wholes(P::wholes(value[e]), brush.steps[e]);
+        let mut values = [start(0), start(1), start(2)];
+        let down = step_y.map(P::wholes);
+        let mut near = narrow.nearness.start;
         for row in top..bottom {
-            let near = f32x4::splat(near_row as f32) + brush.near_steps;
-            let from = row * self.groups + first;
-            self.draw_group(from, brush, [a, b, c], near);
-            let mut next = ([a + across[0], b + across[1], c + across[2]], near + near_across);
-            for group in 1..end - first {
-                let ([a, b, c], near) = next;
-                self.draw_group(from + group, brush, [a, b, c], near);
-                next = ([a + across[0], b + across[1], c + across[2]], near + near_across);
-            }
-            (a, b, c) = (a + down[0], b + down[1], c + down[2]);
-            near_row += narrow.nearness.step_y;
+            let from = row * self.stride + first * GROUP;
+            self.draw_pairs(brush, (from, count), values, near as f32);
+            (0..3).for_each(|e| values[e] = P::add_wholes(values[e], down[e]));
+            near += narrow.nearness.step_y;
         }
     }
 
-    /// Draws the samples of a group, at which the edge functions have these values.
+    /// Draws `count` pairs of groups in a row from sample `from` on, at which the edge functions have
+    /// these values and the first sample is `near`. A group past the triangle's holds nothing of it.
     #[inline(always)]
-    fn draw_group(&mut self, group: usize, brush: &Brush, [a, b, c]: [i32x4; 3], near: f32x4) {
-        let outside: i32x4 = (a | b | c) >> 31;
+    fn draw_pairs<P: Pair>(
+        &mut self,
+        brush: &Brush<P>,
+        (from, count): (usize, usize),
+        mut values: [P::Wholes; 3],
+        near: f32,
+    ) {
+        // The sums of single precision are those of one group after the other.
+        let mut near = P::add_reals(P::reals(near), brush.near_steps);
+        near = P::add_reals(near, brush.near_shift);
+        self.draw_pair(from, brush, values, near);
+        for pair in 1..count {
+            (0..3).for_each(|e| values[e] = P::add_wholes(values[e], brush.across[e]));
+            near = P::add_reals(P::add_reals(near, brush.near_across), brush.near_across);
+            self.draw_pair(from + pair * PAIR, brush, values, near);
+        }
+    }
+
+    /// Draws the samples of a pair of groups, at which the edge functions have these values.
+    #[inline(always)]
+    fn draw_pair<P: Pair>(
+        &mut self,
+        from: usize,
+        brush: &Brush<P>,
+        [a, b, c]: [P::Wholes; 3],
+        near: P::Reals,
+    ) {
+        let nears = self.nearness[from..].first_chunk_mut::<PAIR>();
+        let triangles = self.triangle[from..].first_chunk_mut::<PAIR>();
+        let (Some(nears), Some(triangles)) = (nears, triangles) else { return };
         // Of a NaN the corner is left, on both sides.
-        let here = near.fast_max(brush.low).fast_min(brush.high);
-        let (nears, triangles) = (&mut self.nearness[group], &mut self.triangle[group]);
-        let is_nearer: i32x4 = cast(here.simd_gt(*nears));
-        let is_as_near: i32x4 = cast(here.simd_eq(*nears));
-        let wins = !outside & (is_nearer | (is_as_near & brush.number.simd_lt(*triangles)));
-        *nears = cast::<i32x4, f32x4>(wins).select(here, *nears);
-        *triangles = wins.select(brush.number, *triangles);
+        let here = P::lower(P::higher(near, brush.low), brush.high);
+        P::put_nearest(nears, triangles, P::or(P::or(a, b), c), here, brush.number);
     }
 }
 
-/// What all groups of a triangle are drawn with.
-struct Brush {
-    /// From the first sample of a group to each: of the edge functions, and of nearness.
-    steps: [i32x4; 3],
-    near_steps: f32x4,
+/// What all pairs of a triangle are drawn with.
+struct Brush<P: Pair> {
+    /// From the first sample of a pair to each: of the edge functions.
+    steps: [P::Wholes; 3],
+    /// From the first sample of a group to each: of nearness.
+    near_steps: P::Reals,
+    /// From the first group of a pair to that of each sample.
+    near_shift: P::Reals,
+    /// From a pair to the next: of the edge functions.
+    across: [P::Wholes; 3],
     /// From a group to the next.
-    across: [i32x4; 3],
-    near_across: f32x4,
-    low: f32x4,
-    high: f32x4,
-    number: i32x4,
+    near_across: P::Reals,
+    low: P::Reals,
+    high: P::Reals,
+    number: P::Wholes,
 }
 
-impl Brush {
+impl<P: Pair> Brush<P> {
     #[inline(always)]
     fn new(number: u32, Narrow { step_x, nearness, .. }: &Narrow) -> Self {
-        let steps = |step: i32| i32x4::new([0, step, 2 * step, 3 * step]);
         let near_step = nearness.step_x as f32;
+        let near_across = near_step * GROUP as f32;
         Self {
-            steps: [steps(step_x[0]), steps(step_x[1]), steps(step_x[2])],
-            across: step_x.map(|step| i32x4::splat(GROUP as i32 * step)),
-            near_across: f32x4::splat(near_step * GROUP as f32),
-            near_steps: f32x4::new([0.0, 1.0, 2.0, 3.0]) * f32x4::splat(near_step),
-            low: f32x4::splat(nearness.low),
-            high: f32x4::splat(nearness.high),
-            number: i32x4::splat(number as i32),
+            steps: step_x.map(P::steps),
+            near_steps: P::times(P::all([0.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0]), near_step),
+            // Adding -0 changes no number, not even -0.
+            near_shift: P::halves(-0.0, near_across),
+            across: step_x.map(|step| P::wholes(step.wrapping_mul(PAIR as i32))),
+            near_across: P::reals(near_across),
+            low: P::reals(nearness.low),
+            high: P::reals(nearness.high),
+            number: P::wholes(number as i32),
         }
     }
 }
@@ -419,16 +437,12 @@ impl Kernel for Wide<'_> {
         for row in top..bottom {
             let (first, end) = edges.span(right - left);
             if first < end {
-                let from = row * raster.groups * GROUP + left;
+                let from = row * raster.stride + left;
                 let range = from + first..from + end;
                 let near = (near_row + nearness.step_x * first as f64) as f32;
-                fill(
-                    &mut cast_slice_mut(&mut raster.nearness)[range.clone()],
-                    &mut cast_slice_mut(&mut raster.triangle)[range],
-                    number,
-                    near,
-                    &nearness,
-                );
+                let nears = &mut raster.nearness[range.clone()];
+                let triangles = cast_slice_mut(&mut raster.triangle[range]);
+                fill(nears, triangles, number, near, &nearness);
             }
             (0..3).for_each(|e| edges.value[e] += i64::from(edges.step_y[e]));
             near_row += nearness.step_y;

@@ -15,7 +15,7 @@ use crate::kernels::resolve::resolve;
 use crate::kernels::shade::{vertex_normals, wider};
 use crate::kernels::shader::{Greys, Shader, Surface, SurfaceColors};
 use crate::kernels::sieve::{Sieve, VIEWS};
-use crate::kernels::simd::{Kernel, run_widest};
+use crate::kernels::simd::{Pair, PairKernel, Plain, run_widest_pairs};
 
 /// Most samples along a side of a picture.
 pub(crate) const MAX_SAMPLES: u32 = 4096;
@@ -51,7 +51,8 @@ pub struct Shot {
 /// the nearest to the farthest, leaves out those that lie behind what is already there, and of the
 /// others the triangles that do, or that hold the centre of no sample. Of a large mesh four views are
 /// prepared together instead, and a triangle whose corners lie in one column or in one row of samples is
-/// left out before anything else of it is looked at.
+/// left out before anything else of it is looked at; what is left is drawn from near to far, too, in runs
+/// of triangles as they follow each other in the mesh.
 #[derive(Default)]
 pub struct Renderer {
     raster: Raster,
@@ -108,14 +109,16 @@ impl Renderer {
             _ => SurfaceColors::White,
         };
         let surface = Surface { mesh: scene.mesh, normals, colors };
-        if !is_large {
+        if is_large {
+            self.sieve.take(scene.mesh);
+        } else {
             self.pack.fill(scene.mesh);
         }
         for (chunk, shots) in shots.chunks(VIEWS).enumerate() {
             let views: Vec<View> = shots.iter().map(|shot| View::new(shot, options)).collect();
             if is_large {
                 let lenses: Vec<Lens> = views.iter().map(|view| view.lens).collect();
-                self.sieve.fill(scene.mesh, &lenses);
+                self.sieve.look(&lenses);
             }
             for (lane, (view, shot)) in views.iter().zip(shots).enumerate() {
                 let [width, height] = view.lens.size;
@@ -125,50 +128,63 @@ impl Renderer {
                 );
                 self.raster.clear(width as usize, height as usize);
                 if is_large {
-                    self.draw_sieved(scene.mesh, view, lane);
+                    self.draw_sieved(view, lane);
                 } else {
                     self.draw_packed(view);
                 }
-                self.finish(surface, view, shot, options);
+                self.finish(surface, view, shot, options, is_large);
                 each(chunk * VIEWS + lane, &mut self.picture);
             }
         }
     }
 
     fn draw_packed(&mut self, view: &View) {
-        self.line_up(&view.lens);
         let Self { raster, pack, block, queue, outlooks, .. } = self;
-        let blocks = Blocks::Packed { pack, queue, outlooks };
-        run_widest(Drawing { view, raster, block, blocks });
+        line_up(pack.blocks(), |number| view.lens.outlook(pack.bounds(number)), queue, outlooks);
+        let blocks = Blocks::Packed { pack };
+        run_widest_pairs(Drawing { view, raster, block, queue, outlooks, blocks });
     }
 
-    fn draw_sieved(&mut self, mesh: &TriMesh, view: &View, lane: usize) {
-        let Self { raster, sieve, block, .. } = self;
-        let blocks = Blocks::Sieved { mesh, numbers: sieve.kept(lane) };
-        run_widest(Drawing { view, raster, block, blocks });
+    fn draw_sieved(&mut self, view: &View, lane: usize) {
+        let Self { raster, sieve, block, queue, outlooks, .. } = self;
+        line_up(sieve.runs(), |run| view.lens.outlook(sieve.bounds(run)), queue, outlooks);
+        let blocks = Blocks::Sieved { sieve, lane };
+        run_widest_pairs(Drawing { view, raster, block, queue, outlooks, blocks });
     }
 
-    /// Lists the blocks that are in the picture, the nearest first.
-    fn line_up(&mut self, lens: &Lens) {
-        self.queue.clear();
-        self.outlooks.clear();
-        for number in 0..self.pack.blocks() {
-            let outlook = lens.outlook(self.pack.bounds(number));
-            self.outlooks.push(outlook);
-            if !outlook.area.is_empty() {
-                self.queue.push(u64::from(!rising(outlook.high)) << 32 | number as u64);
-            }
-        }
-        self.queue.sort_unstable();
-    }
-
-    fn finish(&mut self, surface: Surface<'_>, view: &View, shot: &Shot, options: &RenderOptions) {
+    fn finish(
+        &mut self,
+        surface: Surface<'_>,
+        view: &View,
+        shot: &Shot,
+        options: &RenderOptions,
+        is_large: bool,
+    ) {
         self.picture.width_px = shot.intrinsics.width_px;
         self.picture.height_px = shot.intrinsics.height_px;
-        let mut shader = Shader::new(surface, view.rays, shot.camera_from_object, &mut self.greys);
+        let shape = if is_large { self.sieve.mesh() } else { surface.mesh };
+        let camera = shot.camera_from_object;
+        let mut shader = Shader::new(surface, shape, view.rays, camera, &mut self.greys);
         let (backdrop, side) = (Backdrop(shot.background), options.antialias as usize);
         resolve(&self.raster, &mut shader, &backdrop, options.outputs, side, &mut self.picture);
     }
+}
+
+/// Lists the first `count` boxes that are in the picture, the nearest first, and what is known of each.
+fn line_up(
+    count: usize,
+    outlook: impl Fn(usize) -> Outlook,
+    queue: &mut Vec<u64>,
+    outlooks: &mut Vec<Outlook>,
+) {
+    outlooks.clear();
+    outlooks.extend((0..count).map(outlook));
+    queue.clear();
+    let seen = outlooks.iter().enumerate().filter(|(_, outlook)| !outlook.area.is_empty());
+    queue.extend(
+        seen.map(|(number, outlook)| u64::from(!rising(outlook.high)) << 32 | number as u64),
+    );
+    queue.sort_unstable();
 }
 
 fn averaged_normals(scene: &Scene<'_>, options: &RenderOptions) -> Option<Vec<[f32; 3]>> {
@@ -203,7 +219,8 @@ impl View {
             let target = Target::new(fan, self.lens.size);
             raster.touch(target.area);
             if self.faces == Faces::Both || target.faces() {
-                raster.draw(number, &target, || self.rays.nearness(corners.map(wider)));
+                let nearness = || self.rays.nearness(corners.map(wider));
+                raster.draw::<Plain>(number, &target, nearness);
             }
         }
     }
@@ -214,61 +231,88 @@ struct Drawing<'a> {
     view: &'a View,
     raster: &'a mut Raster,
     block: &'a mut Block,
+    /// What to draw, the nearest first: numbers of boxes, in the lower halves.
+    queue: &'a [u64],
+    /// What is known of each box.
+    outlooks: &'a [Outlook],
     blocks: Blocks<'a>,
 }
 
-/// What is drawn, in blocks.
+/// What is in the boxes.
 #[derive(Clone, Copy)]
 enum Blocks<'a> {
-    /// Blocks of a pack, in the order of the lower halves of `queue`.
-    Packed { pack: &'a Pack, queue: &'a [u64], outlooks: &'a [Outlook] },
-    /// Triangles of a mesh.
-    Sieved { mesh: &'a TriMesh, numbers: &'a [u32] },
+    /// Blocks of a pack.
+    Packed { pack: &'a Pack },
+    /// Runs of a mesh, as a view sees them.
+    Sieved { sieve: &'a Sieve, lane: usize },
 }
 
-impl Kernel for Drawing<'_> {
-    type Output = ();
-
+impl PairKernel for Drawing<'_> {
     #[inline(always)]
-    fn run(mut self) {
+    fn run<P: Pair>(mut self) {
         match self.view.lens.projection {
-            Projection::Perspective => self.draw::<false>(),
-            Projection::Orthographic => self.draw::<true>(),
+            Projection::Perspective => self.draw::<P, false>(),
+            Projection::Orthographic => self.draw::<P, true>(),
         }
     }
 }
 
 impl Drawing<'_> {
     #[inline(always)]
-    fn draw<const ORTHOGRAPHIC: bool>(&mut self) {
-        let mut gathered = [[[0.0; BLOCK]; 3]; 3];
-        let count = match self.blocks {
-            Blocks::Packed { queue, .. } => queue.len(),
-            Blocks::Sieved { numbers, .. } => numbers.len().div_ceil(BLOCK),
-        };
-        for at in 0..count {
-            let (corners, numbers) = match self.blocks {
-                Blocks::Packed { pack, queue, outlooks } => {
-                    let number = queue[at] as u32 as usize;
-                    let Outlook { high, area } = &outlooks[number];
-                    if self.raster.hides(area, *high) {
-                        continue;
+    fn draw<P: Pair, const ORTHOGRAPHIC: bool>(&mut self) {
+        match self.blocks {
+            Blocks::Packed { pack } => {
+                for at in 0..self.queue.len() {
+                    if let Some(number) = self.open(at) {
+                        let (corners, numbers) = pack.block(number);
+                        self.draw_block::<P, ORTHOGRAPHIC>(corners, numbers);
                     }
-                    pack.block(number)
                 }
-                Blocks::Sieved { mesh, numbers } => {
-                    let numbers = &numbers[at * BLOCK..numbers.len().min((at + 1) * BLOCK)];
-                    gather(mesh, numbers, &mut gathered);
-                    (&gathered, numbers)
-                }
-            };
-            self.draw_block::<ORTHOGRAPHIC>(corners, numbers);
+            }
+            Blocks::Sieved { sieve, lane } => self.draw_runs::<P, ORTHOGRAPHIC>(sieve, lane),
         }
+    }
+
+    /// Draws what is left of the runs of a mesh, block by block; a block may have triangles of several.
+    #[inline(always)]
+    fn draw_runs<P: Pair, const ORTHOGRAPHIC: bool>(&mut self, sieve: &Sieve, lane: usize) {
+        let mut corners = [[[0.0; BLOCK]; 3]; 3];
+        let (mut numbers, mut count) = ([0; BLOCK], 0);
+        for at in 0..self.queue.len() {
+            let Some(run) = self.open(at) else { continue };
+            let mut kept = sieve.kept(lane, run);
+            while !kept.is_empty() {
+                let (more, rest) = kept.split_at(kept.len().min(BLOCK - count));
+                numbers[count..count + more.len()].copy_from_slice(more);
+                (kept, count) = (rest, count + more.len());
+                if count == BLOCK {
+                    gather(sieve.mesh(), &numbers, &mut corners);
+                    self.draw_block::<P, ORTHOGRAPHIC>(&corners, &numbers);
+                    count = 0;
+                }
+            }
+        }
+        if count > 0 {
+            gather(sieve.mesh(), &numbers[..count], &mut corners);
+            self.draw_block::<P, ORTHOGRAPHIC>(&corners, &numbers[..count]);
+        }
+    }
+
+    /// The number of a box in the queue, unless what is drawn already hides it.
+    #[inline(always)]
+    fn open(&self, at: usize) -> Option<usize> {
+        let number = self.queue[at] as u32 as usize;
+        let Outlook { high, area } = &self.outlooks[number];
+        (!self.raster.hides(area, *high)).then_some(number)
     }
 
     /// Draws the triangles of a block, which have these numbers.
     #[inline(always)]
-    fn draw_block<const ORTHOGRAPHIC: bool>(&mut self, corners: &Corners, numbers: &[u32]) {
+    fn draw_block<P: Pair, const ORTHOGRAPHIC: bool>(
+        &mut self,
+        corners: &Corners,
+        numbers: &[u32],
+    ) {
         let Self { view, raster, block, .. } = self;
         block.project::<ORTHOGRAPHIC>(corners, &view.lens);
         if block.has_cut() {
@@ -284,10 +328,10 @@ impl Drawing<'_> {
                 continue;
             }
             if let Some(narrow) = block.narrow(i) {
-                raster.draw_narrow(numbers[i], &narrow);
+                raster.draw_narrow::<P>(numbers[i], &narrow);
             } else {
                 let corners = of_triangle(corners, i).map(wider);
-                raster.draw(numbers[i], &block.target(i), || view.rays.nearness(corners));
+                raster.draw::<P>(numbers[i], &block.target(i), || view.rays.nearness(corners));
             }
         }
         raster.settle(area, samples);

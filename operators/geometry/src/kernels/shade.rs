@@ -21,7 +21,7 @@ pub(crate) fn light_in_object(camera: &Transform<Camera, Object>) -> [f64; 3] {
 
 /// Linear brightness, 0 to 1, of a surface whose normal is `normal`, already turned to the camera;
 /// its length does not matter. Lambert's law and an ambient part.
-#[inline]
+#[inline(always)]
 pub(crate) fn brightness(normal: [f64; 3], to_light: [f64; 3]) -> f32 {
     let cosine = dot(normal, to_light) / dot(normal, normal).sqrt();
     // A surface without a normal (NaN) shows the ambient part: `max` drops the NaN.

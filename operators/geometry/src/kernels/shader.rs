@@ -7,6 +7,7 @@ use crate::kernels::paint::Paint;
 use crate::kernels::raster::NOTHING;
 use crate::kernels::rays::{Affine, Rays, value_at};
 use crate::kernels::shade::{brightness, dot, face_normal, light_in_object, srgb, wider};
+use crate::kernels::simd::{Kernel, run_widest};
 
 /// What is the same in all views of a mesh.
 #[derive(Clone, Copy)]
@@ -28,6 +29,8 @@ pub(crate) enum SurfaceColors<'a> {
 /// Shades the samples of one view. What it knows of a triangle is kept until the next triangle comes.
 pub(crate) struct Shader<'a> {
     surface: Surface<'a>,
+    /// The mesh of the surface, or one with the same triangles whose vertices lie in another order.
+    shape: &'a TriMesh,
     rays: Rays,
     camera: Transform<Camera, Object>,
     to_light: [f64; 3],
@@ -66,6 +69,7 @@ impl<'a> Shader<'a> {
     /// What `greys` holds does not matter; it is memory to use.
     pub(crate) fn new(
         surface: Surface<'a>,
+        shape: &'a TriMesh,
         rays: Rays,
         camera: Transform<Camera, Object>,
         greys: &'a mut Greys,
@@ -79,8 +83,8 @@ impl<'a> Shader<'a> {
         };
         greys.known.clear();
         greys.wanted.clear();
-        let shader =
-            Self { surface, rays, camera, to_light: light_in_object(&camera), facet, greys };
+        let to_light = light_in_object(&camera);
+        let shader = Self { surface, shape, rays, camera, to_light, facet, greys };
         if shader.is_grey() {
             shader.greys.known.resize(surface.mesh.triangles.len(), 0);
         }
@@ -137,22 +141,30 @@ impl<'a> Shader<'a> {
     #[inline(never)]
     fn make_greys(&mut self, from: usize) {
         if let [number] = self.greys.wanted[from..] {
-            let (_, normal) = self.turned_normal(self.corners(number));
+            let (_, normal) = turned_normal(&self.rays, self.corners(number));
             self.greys.known[number as usize] = srgb(brightness(normal, self.to_light));
             self.greys.wanted.pop();
             return;
         }
         let mut corners = [[[0.0; TOGETHER]; 3]; 3];
         let mut levels = [0.0; TOGETHER];
-        for (i, number) in self.greys.wanted[from..].iter().enumerate().take(TOGETHER) {
-            for (corner, point) in corners.iter_mut().zip(self.corners(*number)) {
+        // Waits for the triangles overlap, and then those for the corners.
+        let mut triangles = [[0; 3]; TOGETHER];
+        for (triangle, number) in triangles.iter_mut().zip(&self.greys.wanted[from..]) {
+            *triangle = self.shape.triangles[*number as usize];
+        }
+        for (i, triangle) in triangles.iter().enumerate() {
+            for (corner, vertex) in corners.iter_mut().zip(*triangle) {
+                let point = wider(self.shape.vertices[vertex as usize]);
                 (0..3).for_each(|axis| corner[axis][i] = point[axis]);
             }
         }
-        for (i, level) in levels.iter_mut().enumerate() {
-            let corners = corners.each_ref().map(|[x, y, z]| [x[i], y[i], z[i]]);
-            *level = brightness(self.turned_normal(corners).1, self.to_light);
-        }
+        run_widest(Levelling {
+            rays: &self.rays,
+            to_light: self.to_light,
+            corners: &corners,
+            levels: &mut levels,
+        });
         let Greys { known, wanted } = &mut *self.greys;
         for (number, level) in wanted.drain(from..).zip(levels) {
             known[number as usize] = srgb(level);
@@ -222,7 +234,7 @@ impl<'a> Shader<'a> {
             return;
         }
         let corners = self.corners(number);
-        let (sign, normal) = self.turned_normal(corners);
+        let (sign, normal) = turned_normal(&self.rays, corners);
         let brightness = brightness(normal, self.to_light);
         let weights = self.rays.weights(corners);
         self.facet = Facet { number, sign, normal, brightness, weights };
@@ -230,17 +242,9 @@ impl<'a> Shader<'a> {
 
     #[inline(always)]
     fn corners(&self, number: u32) -> [[f64; 3]; 3] {
-        let [a, b, c] = self.surface.mesh.triangles[number as usize];
-        let corner = |vertex: u32| wider(self.surface.mesh.vertices[vertex as usize]);
+        let [a, b, c] = self.shape.triangles[number as usize];
+        let corner = |vertex: u32| wider(self.shape.vertices[vertex as usize]);
         [corner(a), corner(b), corner(c)]
-    }
-
-    /// The normal of a triangle, turned to the camera, and -1 if it had to be turned, else 1.
-    #[inline(always)]
-    fn turned_normal(&self, corners: [[f64; 3]; 3]) -> (f64, [f64; 3]) {
-        let normal = face_normal(corners);
-        let sign = if self.rays.facing(normal, corners[0]) < 0.0 { -1.0 } else { 1.0 };
-        (sign, [sign * normal[0], sign * normal[1], sign * normal[2]])
     }
 
     /// Barycentric weights: none below 0, also at the rim, where a sample may lie a little outside.
@@ -268,4 +272,34 @@ impl<'a> Shader<'a> {
         let corners = self.surface.mesh.corners(self.facet.number as usize);
         [0, 1, 2].map(|axis| (0..3).map(|i| weights[i] as f32 * corners[i][axis]).sum())
     }
+}
+
+/// The brightness of some triangles under flat shading.
+struct Levelling<'a> {
+    rays: &'a Rays,
+    to_light: [f64; 3],
+    /// For each corner and axis.
+    corners: &'a [[[f64; TOGETHER]; 3]; 3],
+    levels: &'a mut [f32; TOGETHER],
+}
+
+impl Kernel for Levelling<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { rays, to_light, corners, levels } = self;
+        for (i, level) in levels.iter_mut().enumerate() {
+            let corners = corners.each_ref().map(|[x, y, z]| [x[i], y[i], z[i]]);
+            *level = brightness(turned_normal(rays, corners).1, to_light);
+        }
+    }
+}
+
+/// The normal of a triangle, turned to the camera, and -1 if it had to be turned, else 1.
+#[inline(always)]
+fn turned_normal(rays: &Rays, corners: [[f64; 3]; 3]) -> (f64, [f64; 3]) {
+    let normal = face_normal(corners);
+    let sign = if rays.facing(normal, corners[0]) < 0.0 { -1.0 } else { 1.0 };
+    (sign, [sign * normal[0], sign * normal[1], sign * normal[2]])
 }

@@ -6,6 +6,9 @@
 //! multiplications in the same order (nothing is contracted to a fused one), so their results are
 //! equal bit for bit.
 
+use bytemuck::cast;
+use wide::{f32x4, i32x4};
+
 /// Work that pays to be compiled for wide vectors.
 pub(crate) trait Kernel {
     /// What it gives.
@@ -38,6 +41,283 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
 }
 
+/// Numbers that are worked on together by a [`PairKernel`]: two groups of four.
+pub(crate) const PAIR: usize = 8;
+
+/// Work on pairs of groups of numbers, whose operations are told by name: where values are chosen one by
+/// one, the compiler makes no wide instructions of loops.
+pub(crate) trait PairKernel {
+    /// Does it; `#[inline(always)]` in every implementation and in all it calls.
+    fn run<P: Pair>(self);
+}
+
+/// Operations on [`PAIR`] numbers. All implementations give the same bits.
+pub(crate) trait Pair {
+    /// In single precision.
+    type Reals: Copy;
+    /// Of 32 bits; sums wrap.
+    type Wholes: Copy;
+
+    fn all(values: [f32; PAIR]) -> Self::Reals;
+    fn reals(value: f32) -> Self::Reals;
+    /// Four times `first`, four times `second`.
+    fn halves(first: f32, second: f32) -> Self::Reals;
+    fn add_reals(a: Self::Reals, b: Self::Reals) -> Self::Reals;
+    fn times(a: Self::Reals, factor: f32) -> Self::Reals;
+    /// The higher of each two; `b` if one is a NaN or they are equal.
+    fn higher(a: Self::Reals, b: Self::Reals) -> Self::Reals;
+    /// The lower of each two; `b` if one is a NaN or they are equal.
+    fn lower(a: Self::Reals, b: Self::Reals) -> Self::Reals;
+    fn wholes(value: i32) -> Self::Wholes;
+    /// 0, `step`, twice `step` and so on.
+    fn steps(step: i32) -> Self::Wholes;
+    fn add_wholes(a: Self::Wholes, b: Self::Wholes) -> Self::Wholes;
+    fn or(a: Self::Wholes, b: Self::Wholes) -> Self::Wholes;
+
+    /// Where `outside` is not negative: puts `here` into `nears` if it is above what is there, and `name`
+    /// into `names` if it is or is as high and `name` below what is there. No number is a NaN or 0.
+    fn put_nearest(
+        nears: &mut [f32; PAIR],
+        names: &mut [i32; PAIR],
+        outside: Self::Wholes,
+        here: Self::Reals,
+        name: Self::Wholes,
+    );
+}
+
+/// Pairs for any machine.
+pub(crate) struct Plain;
+
+impl Pair for Plain {
+    type Reals = [f32x4; 2];
+    type Wholes = [i32x4; 2];
+
+    #[inline(always)]
+    fn all([a, b, c, d, e, f, g, h]: [f32; PAIR]) -> [f32x4; 2] {
+        [f32x4::new([a, b, c, d]), f32x4::new([e, f, g, h])]
+    }
+
+    #[inline(always)]
+    fn reals(value: f32) -> [f32x4; 2] {
+        [f32x4::splat(value); 2]
+    }
+
+    #[inline(always)]
+    fn halves(first: f32, second: f32) -> [f32x4; 2] {
+        [f32x4::splat(first), f32x4::splat(second)]
+    }
+
+    #[inline(always)]
+    fn add_reals(a: [f32x4; 2], b: [f32x4; 2]) -> [f32x4; 2] {
+        [a[0] + b[0], a[1] + b[1]]
+    }
+
+    #[inline(always)]
+    fn times(a: [f32x4; 2], factor: f32) -> [f32x4; 2] {
+        a.map(|a| a * f32x4::splat(factor))
+    }
+
+    #[inline(always)]
+    fn higher(a: [f32x4; 2], b: [f32x4; 2]) -> [f32x4; 2] {
+        [0, 1].map(|i| a[i].simd_gt(b[i]).select(a[i], b[i]))
+    }
+
+    #[inline(always)]
+    fn lower(a: [f32x4; 2], b: [f32x4; 2]) -> [f32x4; 2] {
+        [0, 1].map(|i| a[i].simd_lt(b[i]).select(a[i], b[i]))
+    }
+
+    #[inline(always)]
+    fn wholes(value: i32) -> [i32x4; 2] {
+        [i32x4::splat(value); 2]
+    }
+
+    #[inline(always)]
+    fn steps(step: i32) -> [i32x4; 2] {
+        let of = |i: i32| step.wrapping_mul(i);
+        [i32x4::new([0, of(1), of(2), of(3)]), i32x4::new([of(4), of(5), of(6), of(7)])]
+    }
+
+    #[inline(always)]
+    fn add_wholes(a: [i32x4; 2], b: [i32x4; 2]) -> [i32x4; 2] {
+        [a[0] + b[0], a[1] + b[1]]
+    }
+
+    #[inline(always)]
+    fn or(a: [i32x4; 2], b: [i32x4; 2]) -> [i32x4; 2] {
+        [a[0] | b[0], a[1] | b[1]]
+    }
+
+    #[inline(always)]
+    fn put_nearest(
+        nears: &mut [f32; PAIR],
+        names: &mut [i32; PAIR],
+        outside: [i32x4; 2],
+        here: [f32x4; 2],
+        name: [i32x4; 2],
+    ) {
+        let (nears, names) = (nears.as_chunks_mut::<4>().0, names.as_chunks_mut::<4>().0);
+        for (i, (nears, names)) in nears.iter_mut().zip(names).enumerate() {
+            let (near, known) = (f32x4::new(*nears), i32x4::new(*names));
+            // Outside it is a NaN, which is above nothing.
+            let is_outside: i32x4 = outside[i] >> 31;
+            let here: f32x4 = cast(cast::<f32x4, i32x4>(here[i]) | is_outside);
+            let is_nearer: i32x4 = cast(here.simd_gt(near));
+            let is_as_near: i32x4 = cast(here.simd_eq(near));
+            let wins = is_nearer | (is_as_near & name[i].simd_lt(known));
+            *nears = here.simd_gt(near).select(here, near).to_array();
+            *names = wins.select(name[i], known).to_array();
+        }
+    }
+}
+
+/// Runs `kernel` with the registers of AVX2 where the machine has them, and plainly where it has not.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn run_widest_pairs<K: PairKernel>(kernel: K) {
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+        #[expect(unsafe_code, reason = "a function for AVX2 may be called where AVX2 is")]
+        // SAFETY: the line above has just seen that this machine has both.
+        return unsafe { avx2::run(kernel) };
+    }
+    kernel.run::<Plain>();
+}
+
+/// Runs `kernel`.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn run_widest_pairs<K: PairKernel>(kernel: K) {
+    kernel.run::<Plain>();
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    #![expect(
+        unsafe_code,
+        reason = "functions for AVX2 are called from functions that are inlined into one for AVX2"
+    )]
+
+    use std::arch::x86_64::{
+        __m256, __m256i, _CMP_EQ_OQ, _CMP_GT_OQ, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps,
+        _mm256_blendv_epi8, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps,
+        _mm256_cmpgt_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps,
+        _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_ps, _mm256_or_si256, _mm256_set1_epi32,
+        _mm256_set1_ps, _mm256_setr_epi32, _mm256_setr_ps, _mm256_srai_epi32, _mm256_storeu_ps,
+        _mm256_storeu_si256,
+    };
+
+    use super::{PAIR, Pair, PairKernel};
+
+    /// Pairs in registers of AVX2. Nobody outside can name it, so that whoever has it was run by [`run`].
+    struct Registers;
+
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    pub(super) fn run<K: PairKernel>(kernel: K) {
+        kernel.run::<Registers>();
+    }
+
+    // SAFETY of all calls: a `Registers` is only told to a kernel by `run`, which runs where AVX2 is.
+    impl Pair for Registers {
+        type Reals = __m256;
+        type Wholes = __m256i;
+
+        #[inline(always)]
+        fn all([a, b, c, d, e, f, g, h]: [f32; PAIR]) -> __m256 {
+            // SAFETY: see above.
+            unsafe { _mm256_setr_ps(a, b, c, d, e, f, g, h) }
+        }
+
+        #[inline(always)]
+        fn reals(value: f32) -> __m256 {
+            // SAFETY: see above.
+            unsafe { _mm256_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        fn halves(a: f32, b: f32) -> __m256 {
+            // SAFETY: see above.
+            unsafe { _mm256_setr_ps(a, a, a, a, b, b, b, b) }
+        }
+
+        #[inline(always)]
+        fn add_reals(a: __m256, b: __m256) -> __m256 {
+            // SAFETY: see above.
+            unsafe { _mm256_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn times(a: __m256, factor: f32) -> __m256 {
+            // SAFETY: see above.
+            unsafe { _mm256_mul_ps(a, _mm256_set1_ps(factor)) }
+        }
+
+        #[inline(always)]
+        fn higher(a: __m256, b: __m256) -> __m256 {
+            // SAFETY: see above.
+            unsafe { _mm256_max_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn lower(a: __m256, b: __m256) -> __m256 {
+            // SAFETY: see above.
+            unsafe { _mm256_min_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn wholes(value: i32) -> __m256i {
+            // SAFETY: see above.
+            unsafe { _mm256_set1_epi32(value) }
+        }
+
+        #[inline(always)]
+        fn steps(step: i32) -> __m256i {
+            // SAFETY: see above.
+            unsafe {
+                let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                _mm256_mullo_epi32(lanes, _mm256_set1_epi32(step))
+            }
+        }
+
+        #[inline(always)]
+        fn add_wholes(a: __m256i, b: __m256i) -> __m256i {
+            // SAFETY: see above.
+            unsafe { _mm256_add_epi32(a, b) }
+        }
+
+        #[inline(always)]
+        fn or(a: __m256i, b: __m256i) -> __m256i {
+            // SAFETY: see above.
+            unsafe { _mm256_or_si256(a, b) }
+        }
+
+        #[inline(always)]
+        fn put_nearest(
+            nears: &mut [f32; PAIR],
+            names: &mut [i32; PAIR],
+            outside: __m256i,
+            here: __m256,
+            name: __m256i,
+        ) {
+            // SAFETY: see above; and the two pointers are to eight numbers of 32 bits each.
+            unsafe {
+                let near = _mm256_loadu_ps(nears.as_ptr());
+                let known = _mm256_loadu_si256(names.as_ptr().cast());
+                // Outside it is a NaN, which is above nothing.
+                let is_outside = _mm256_castsi256_ps(_mm256_srai_epi32::<31>(outside));
+                let here = _mm256_or_ps(here, is_outside);
+                let is_nearer = _mm256_cmp_ps::<_CMP_GT_OQ>(here, near);
+                let is_as_near = _mm256_cmp_ps::<_CMP_EQ_OQ>(here, near);
+                let is_first = _mm256_castsi256_ps(_mm256_cmpgt_epi32(known, name));
+                let wins = _mm256_or_ps(is_nearer, _mm256_and_ps(is_as_near, is_first));
+                // Not chosen by `wins`: of that compilers make a store of some lanes, for which the
+                // next load of these numbers has to wait.
+                _mm256_storeu_ps(nears.as_mut_ptr(), _mm256_max_ps(here, near));
+                let wins = _mm256_castps_si256(wins);
+                let chosen = _mm256_blendv_epi8(known, name, wins);
+                _mm256_storeu_si256(names.as_mut_ptr().cast(), chosen);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +338,52 @@ mod tests {
         let mut random = voxflow_contract::Random::new(1, &["simd"]);
         let numbers: Vec<f64> = (0..999).map(|_| random.range(-1e3, 1e3)).collect();
         assert_eq!(run_widest(Sums(&numbers)), Sums(&numbers).run());
+    }
+
+    /// What every operation gives, one after the other, bit by bit.
+    struct Operations<'a> {
+        reals: &'a [[f32; PAIR]],
+        wholes: &'a [i32],
+        bits: &'a mut Vec<u32>,
+    }
+
+    impl PairKernel for Operations<'_> {
+        #[inline(always)]
+        fn run<P: Pair>(self) {
+            let (mut nears, mut names) = ([0.0; PAIR], [3; PAIR]);
+            for (i, (reals, whole)) in self.reals.windows(2).zip(self.wholes).enumerate() {
+                let ([a, b], [x, y]) =
+                    ([P::all(reals[0]), P::all(reals[1])], [reals[0][0], *whole as f32]);
+                let sum = P::add_reals(P::times(a, y), P::halves(x, y));
+                let here = P::higher(P::lower(P::add_reals(sum, b), P::reals(x)), b);
+                let outside =
+                    P::or(P::steps(*whole), P::add_wholes(P::steps(3), P::wholes(*whole)));
+                let name = P::wholes(whole % 5);
+                for here in [here, a, P::higher(a, b), P::lower(a, b), P::reals(1.0)] {
+                    P::put_nearest(&mut nears, &mut names, outside, here, name);
+                    self.bits
+                        .extend(nears.map(f32::to_bits).into_iter().chain(names.map(|x| x as u32)));
+                }
+                if i % 7 == 0 {
+                    (nears, names) = ([f32::NEG_INFINITY; PAIR], [0; PAIR]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_pairs_give_the_same_bits() {
+        let mut random = voxflow_contract::Random::new(2, &["pairs"]);
+        let odd = [0.0, -0.0, 1.0, 1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-40];
+        let mut real = || match random.below(3) {
+            0 => odd[random.below(8) as usize],
+            _ => random.range(-2.0, 2.0) as f32,
+        };
+        let reals: Vec<[f32; PAIR]> = (0..500).map(|_| [0; PAIR].map(|_: i32| real())).collect();
+        let wholes: Vec<i32> = (0..500).map(|_| random.range(-1e9, 1e9) as i32).collect();
+        let (mut wide, mut plain) = (Vec::new(), Vec::new());
+        run_widest_pairs(Operations { reals: &reals, wholes: &wholes, bits: &mut wide });
+        Operations { reals: &reals, wholes: &wholes, bits: &mut plain }.run::<Plain>();
+        assert_eq!(wide, plain);
     }
 }
