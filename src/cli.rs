@@ -56,6 +56,26 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Run again, and try anew what was refused
     Retry(RetryArgs),
+    /// Train again on what a run prepared, with other parameters
+    #[command(after_help = "\
+Examples:
+  voxflow train                                      the last run once more, as a new run
+  voxflow train quickstart-20261126-074500 --set train.g_lr=0.001 --set epochs=60
+  voxflow train path/to/run --device wgpu --format json | tail -n 1
+
+It is a new run of the run's pipeline, with the parameters of then but for those that are set; rows
+that are there are reused. `voxflow run --resume` goes on with a training instead.
+Exit codes: as those of `run`.")]
+    Train(AgainArgs),
+    /// Evaluate the network of a run again, with other parameters
+    #[command(after_help = "\
+Examples:
+  voxflow evaluate quickstart-20261126-074500 --set evaluate.checkpoint=latest
+  voxflow evaluate path/to/run --set evaluate.view=fixed:3 --format json | tail -n 1
+
+The run's evaluation, metrics and record become the new ones; its training is not touched.
+Exit codes: as those of `run`.")]
+    Evaluate(AgainArgs),
     /// Say what differs between two runs
     Diff(DiffArgs),
     /// Show what became of one sample of a run, and where its rows lie
@@ -82,6 +102,8 @@ pub enum Command {
     Sample(SampleArgs),
     /// Make the shapes between two pictures, or between two random codes
     Interpolate(InterpolateArgs),
+    /// Write the weights of a trained network as a PyTorch state dictionary
+    Weights(WeightsArgs),
     /// Print a JSON Schema for editors
     Schema(SchemaArgs),
     /// Print the completions of a shell
@@ -503,6 +525,32 @@ pub struct RetryArgs {
     /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t)]
     pub progress: Progress,
+}
+
+/// Arguments of `train` and `evaluate`.
+#[derive(Debug, Clone, Args)]
+pub struct AgainArgs {
+    /// Id or folder of the run [default: the last]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Set a parameter of the pipeline (`name=value`) or of a stage (`stage.key=value`)
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// How to work.
+    #[command(flatten)]
+    pub work: WorkArgs,
+    /// Refused samples that are let pass: a number, or a share like 1%
+    #[arg(long, value_name = "N|P%", default_value = "0")]
+    pub allow_refused: Allowance,
+    /// Form of the report on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// How progress is shown on stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub progress: Progress,
+    /// Device of every stage that has one [default: the one that was asked for]
+    #[arg(long, value_enum)]
+    pub device: Option<Device>,
 }
 
 /// Arguments of `diff`.
@@ -941,6 +989,41 @@ pub struct SampleArgs {
     /// Folder for `0000.obj`, ...
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
+}
+
+/// Arguments of `weights`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  voxflow weights synthetic-vae-gan-20261126-101500 -o weights.safetensors
+  voxflow weights path/to/run -o weights.safetensors --name encoder=E --name generator=G
+  voxflow run pipelines/synthetic-vae-gan.toml --set train.weights=weights.safetensors
+
+Tensors have PyTorch's layouts, and its names for what a layer holds (weight, bias, running_mean);
+`safetensors.torch.load_file` reads the file, and a `train` stage begins from it with `weights`.")]
+pub struct WeightsArgs {
+    /// The run: its name, or its folder, or a folder of checkpoints
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// The run's `train` stage, where it has several
+    #[arg(long, value_name = "ID")]
+    pub stage: Option<String>,
+    /// Checkpoint: best by validation, latest, or epoch:N
+    #[arg(long, value_name = "WHICH", default_value = "best")]
+    pub checkpoint: String,
+    /// How names of layers begin here, and how they shall in the file; may be given again
+    #[arg(long = "name", value_name = "HERE=THERE", value_parser = parse_name)]
+    pub names: Vec<(String, String)>,
+    /// File to write
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+}
+
+fn parse_name(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((here, there)) if !here.is_empty() => Ok((here.to_owned(), there.to_owned())),
+        _ => Err("as in encoder=E".to_owned()),
+    }
 }
 
 /// Arguments of `interpolate`.

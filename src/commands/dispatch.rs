@@ -16,6 +16,8 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
         Command::Plan(args) => return commands::plan::plan(args, global),
         Command::Diff(args) => return commands::diff::diff(args, global),
         Command::Retry(args) => return commands::retry::retry(args, global),
+        Command::Train(args) => return commands::again::train(args, global),
+        Command::Evaluate(args) => return commands::again::evaluate(args, global),
         Command::Explain(args) => commands::explain::explain(args, global),
         Command::Watch(args) => return commands::watch::watch(args, global),
         Command::Verify(args) => commands::verify::verify(args, global),
@@ -31,12 +33,15 @@ pub fn dispatch(cli: &Cli) -> Result<u8, Error> {
         Command::Sample(args) => commands::trained::sample(args, global),
         #[cfg(feature = "train")]
         Command::Interpolate(args) => commands::trained::interpolate(args, global),
+        #[cfg(feature = "train")]
+        Command::Weights(args) => commands::trained::weights(args, global),
         #[cfg(not(feature = "train"))]
         Command::Models(_)
         | Command::Pipeline(_)
         | Command::Reconstruct(_)
         | Command::Sample(_)
-        | Command::Interpolate(_) => {
+        | Command::Interpolate(_)
+        | Command::Weights(_) => {
             let message = "not in this build, which was made without training";
             let hint = "build voxflow with its cargo feature `train` (on by default)";
             return Err(Error::argument("COMMAND", message, hint));

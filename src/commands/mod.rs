@@ -1,5 +1,6 @@
 //! The commands, one a file: each reads its arguments, does its work, and prints.
 
+pub mod again;
 pub mod completions;
 pub mod convert;
 pub mod datasets;

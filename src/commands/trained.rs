@@ -1,14 +1,16 @@
 //! `voxflow reconstruct`, `sample` and `interpolate`: what a trained network makes of pictures and
-//! codes.
+//! codes; and `weights`, the network itself.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use voxflow_formats::picture::{self, Picture};
-use voxflow_training::{CheckpointChoice, DeviceChoice, Pose, Reconstructor};
+use voxflow_training::{CheckpointChoice, DeviceChoice, Pose, Reconstructor, export_weights};
 
 use super::shape_output::ShapeForm;
-use crate::cli::{Device, GlobalArgs, InterpolateArgs, ReconstructArgs, SampleArgs, TrainedArgs};
+use crate::cli::{
+    Device, GlobalArgs, InterpolateArgs, ReconstructArgs, SampleArgs, TrainedArgs, WeightsArgs,
+};
 use crate::commands::convert::read;
 use crate::error::Error;
 use crate::{output_file, run_folder, terminal};
@@ -81,6 +83,25 @@ pub fn interpolate(args: &InterpolateArgs, global: &GlobalArgs) -> Result<(), Er
     write_all(&network, (0..args.steps).map(mix), form, &args.trained, &args.out)
 }
 
+/// Writes the weights of a network as a PyTorch state dictionary.
+///
+/// # Errors
+/// When there is no such network, or the disk fails.
+pub fn weights(args: &WeightsArgs, global: &GlobalArgs) -> Result<(), Error> {
+    let folder = checkpoints(&args.run, args.stage.as_deref(), global)?;
+    let names = args.names.iter().cloned().collect();
+    let exported = export_weights(&folder, checkpoint_choice(&args.checkpoint)?, &names);
+    let exported = exported.map_err(|e| unfit("RUN", &e))?;
+    output_file::write(&args.output, &exported.bytes)?;
+    terminal::print(&format!(
+        "{}: {} tensors ({}, epoch {})\n",
+        args.output.display(),
+        exported.tensors,
+        exported.model,
+        exported.epoch
+    ))
+}
+
 fn write_all(
     network: &Reconstructor,
     codes: impl Iterator<Item = Vec<f32>>,
@@ -117,9 +138,7 @@ fn write_shape(
 }
 
 fn open(args: &TrainedArgs, global: &GlobalArgs) -> Result<Reconstructor, Error> {
-    let choice: CheckpointChoice = args.checkpoint.parse().map_err(|message: String| {
-        Error::argument("--checkpoint", message, "`voxflow inspect` lists those of a folder")
-    })?;
+    let choice = checkpoint_choice(&args.checkpoint)?;
     let device = match args.device {
         Device::Auto => DeviceChoice::Auto,
         Device::Cpu => DeviceChoice::Cpu,
@@ -127,17 +146,23 @@ fn open(args: &TrainedArgs, global: &GlobalArgs) -> Result<Reconstructor, Error>
         Device::Vulkan => DeviceChoice::Vulkan,
         Device::Cuda => DeviceChoice::Cuda,
     };
-    let folder = checkpoints(args, global)?;
+    let folder = checkpoints(&args.run, args.stage.as_deref(), global)?;
     Reconstructor::open(&folder, choice, device).map_err(|e| unfit("RUN", &e))
 }
 
+fn checkpoint_choice(text: &str) -> Result<CheckpointChoice, Error> {
+    text.parse().map_err(|message: String| {
+        Error::argument("--checkpoint", message, "`voxflow inspect` lists those of a folder")
+    })
+}
+
 /// The folder of checkpoints: the one that is named, or that of the run's stage.
-fn checkpoints(args: &TrainedArgs, global: &GlobalArgs) -> Result<PathBuf, Error> {
-    if has_checkpoints(&args.run) {
-        return Ok(args.run.clone());
+fn checkpoints(named: &Path, stage: Option<&str>, global: &GlobalArgs) -> Result<PathBuf, Error> {
+    if has_checkpoints(named) {
+        return Ok(named.to_owned());
     }
-    let run = run_folder::locate(&global.home, args.run.to_str())?;
-    if let Some(stage) = &args.stage {
+    let run = run_folder::locate(&global.home, named.to_str())?;
+    if let Some(stage) = stage {
         return Ok(run.join(stage));
     }
     let entries = std::fs::read_dir(&run).into_iter().flatten().flatten();

@@ -66,6 +66,8 @@ fn every_command_has_help_with_examples() {
         "watch",
         "verify",
         "retry",
+        "train",
+        "evaluate",
         "models",
         "pipeline",
         "diff",
@@ -79,6 +81,7 @@ fn every_command_has_help_with_examples() {
         "reconstruct",
         "sample",
         "interpolate",
+        "weights",
         "schema",
     ] {
         let help = sandbox.succeed(&[command, "--help"]);

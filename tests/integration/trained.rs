@@ -59,6 +59,27 @@ fn every_system_has_a_pipeline_for_a_cpu_and_one_for_a_gpu() {
     assert!(ended.stderr.contains("did you mean `full`"), "{}", ended.stderr);
 }
 
+fn the_tasks_of_a_run_are_done_again(sandbox: &Sandbox, run: &str) {
+    let again = |arguments: &[&str]| -> serde_json::Value {
+        let told =
+            sandbox.succeed(&[&["--home", "home"], arguments, &["--format", "json"]].concat());
+        serde_json::from_str(told.lines().last().expect("a line")).expect("JSON")
+    };
+    let evaluated = again(&["evaluate", run, "--set", "evaluate.thresholds=[0.01]"]);
+    let metrics = evaluated["metrics"].as_array().expect("metrics").iter();
+    let metrics = metrics.filter(|metric| metric["stage"] == "evaluate");
+    let thresholds: Vec<_> = metrics.filter_map(|metric| metric["threshold"].as_f64()).collect();
+    assert!(!thresholds.is_empty() && thresholds.iter().all(|t| *t == 0.01), "{thresholds:?}");
+    assert!(evaluated["run"].as_str().expect("a folder").ends_with(run));
+    let trained = again(&["train", run, "--set", "epochs=2"]);
+    let folder = trained["run"].as_str().expect("a folder").to_owned();
+    assert!(!folder.ends_with(run), "a run of its own");
+    let stages = trained["stages"].as_array().expect("stages").iter();
+    let kept = stages.filter(|stage| stage["reused"].as_u64() > Some(0));
+    assert!(kept.clone().count() > 2 && kept.clone().all(|s| s["reused"] == s["rows_out"]));
+    fs::remove_dir_all(sandbox.path(&folder)).expect("a folder");
+}
+
 #[test]
 fn a_trained_network_reconstructs_and_mixes() {
     let sandbox = Sandbox::new();
@@ -66,7 +87,22 @@ fn a_trained_network_reconstructs_and_mixes() {
     train(&sandbox, "synthetic-pose-vae-gan", &sizes);
     let run = only_run(&sandbox);
     let mesh = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n";
+    the_tasks_of_a_run_are_done_again(&sandbox, &run);
     sandbox.write("solid.obj", mesh);
+    let told = sandbox.succeed(&[
+        "--home",
+        "home",
+        "weights",
+        &run,
+        "-o",
+        "state.safetensors",
+        "--name",
+        "encoder=E",
+    ]);
+    assert!(told.contains("tensors (pose_vae_gan, epoch 1)"), "{told}");
+    let state = fs::read(sandbox.path("state.safetensors")).expect("a file");
+    let header = String::from_utf8_lossy(&state[8..2000]);
+    assert!(header.contains("\"E.") && !header.contains("\"encoder."), "{header}");
     sandbox.succeed(&["render", "solid.obj", "-o", "views", "--size", "16"]);
     let pose = "[1,0,0,0, 0,1,0,0, 0,0,1,2]";
     sandbox.write("poses.json", format!("[{pose}, {pose}]"));

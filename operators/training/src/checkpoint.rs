@@ -232,7 +232,7 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint, SetupFault> {
     verify(path, &manifest).map_err(fault)?;
     let read = |name: &str| {
         let bytes = fs::read(path.join(name)).map_err(|e| format!("`{name}`: {e}"))?;
-        decode_tensors(&bytes)
+        decode_tensors(&bytes, |_| true)
     };
     let weights = read(WEIGHTS).map_err(fault)?;
     let moments = read(OPTIMIZERS).map_err(fault)?;
@@ -335,7 +335,9 @@ fn sync_folder(path: &Path) -> Result<(), MachineFault> {
 }
 
 /// 32-bit floats as a safetensors file; names are sorted, so equal tensors give equal bytes.
-fn encode_tensors(tensors: &BTreeMap<String, TensorData>) -> Result<Vec<u8>, MachineFault> {
+pub(crate) fn encode_tensors(
+    tensors: &BTreeMap<String, TensorData>,
+) -> Result<Vec<u8>, MachineFault> {
     let fault = |e: String| MachineFault::new(format!("cannot encode tensors: {e}"));
     let mut views = Vec::with_capacity(tensors.len());
     for (name, data) in tensors {
@@ -349,7 +351,11 @@ fn encode_tensors(tensors: &BTreeMap<String, TensorData>) -> Result<Vec<u8>, Mac
     safetensors::serialize(views, None).map_err(|e| fault(e.to_string()))
 }
 
-fn decode_tensors(bytes: &[u8]) -> Result<BTreeMap<String, TensorData>, String> {
+/// The tensors of a safetensors file whose names `is_kept` wants.
+pub(crate) fn decode_tensors(
+    bytes: &[u8],
+    is_kept: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, TensorData>, String> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let decode = |(name, view): (String, TensorView<'_>)| {
         if view.dtype() != Dtype::F32 {
@@ -359,7 +365,7 @@ fn decode_tensors(bytes: &[u8]) -> Result<BTreeMap<String, TensorData>, String> 
             view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
         Ok((name, TensorData::new(numbers, view.shape())))
     };
-    tensors.tensors().into_iter().map(decode).collect()
+    tensors.tensors().into_iter().filter(|(name, _)| is_kept(name)).map(decode).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use voxflow_contract::{Batch, MachineFault, Random, SetupFault};
 use voxflow_models::{
-    MultiViewVaeGanConfig, NetworkConfig, Views, WeightsError, load_weights, named_weights,
+    MultiViewVaeGanConfig, NetworkConfig, Views, WeightsError, load_state_dict, load_weights,
+    named_weights, state_dict,
 };
 
 use crate::adam::Adam;
@@ -32,6 +33,9 @@ pub(crate) trait Learner {
 
     /// What a checkpoint keeps: weights, averages, and the state and steps of each optimiser.
     fn state(&self) -> LearnerState;
+
+    /// Takes the weights of a PyTorch state dictionary, whose layers `names` tell.
+    fn begin_with(&mut self, state: Tensors, names: &[(&str, &str)]) -> Result<(), WeightsError>;
 
     /// Takes over what a checkpoint kept.
     fn load(&mut self, checkpoint: Checkpoint) -> Result<(), WeightsError>;
@@ -104,6 +108,11 @@ impl<N: Network + 'static> Learner for Learning<N> {
             optimizers: optimizers.iter().map(|(part, adam)| (*part, adam.state())).collect(),
             optimizer_steps: optimizers.iter().map(|(part, adam)| (*part, adam.steps())).collect(),
         }
+    }
+
+    fn begin_with(&mut self, state: Tensors, names: &[(&str, &str)]) -> Result<(), WeightsError> {
+        self.trainer.network = load_state_dict(self.trainer.network.clone(), state, names)?;
+        Ok(())
     }
 
     fn load(&mut self, checkpoint: Checkpoint) -> Result<(), WeightsError> {
@@ -212,13 +221,40 @@ pub(crate) fn frozen(
         }
     }
 
+    made_of(checkpoint, device, Freeze)
+}
+
+/// The network of a checkpoint as a PyTorch state dictionary, its layers called as `names` tell.
+pub(crate) fn exported(
+    checkpoint: Checkpoint,
+    names: &[(&str, &str)],
+) -> Result<Tensors, SetupFault> {
+    struct Export<'a>(Tensors, &'a [(&'a str, &'a str)]);
+
+    impl WithNetwork for Export<'_> {
+        type Result = Result<Tensors, WeightsError>;
+
+        fn with<N: Network + 'static>(self, network: N) -> Self::Result {
+            Ok(state_dict(&load_weights(network, self.0)?, self.1))
+        }
+    }
+
+    made_of(checkpoint, &Device::flex(), |weights| Export(weights, names))
+}
+
+/// What is made of the network of a checkpoint and its weights, averaged ones where it has some.
+fn made_of<T, W: WithNetwork<Result = Result<T, WeightsError>>>(
+    checkpoint: Checkpoint,
+    device: &Device,
+    then: impl FnOnce(Tensors) -> W,
+) -> Result<T, SetupFault> {
     let config = checkpoint.manifest.model_config()?;
     config.check().map_err(|(field, message)| SetupFault::new(format!("{field} {message}")))?;
     let weights = match checkpoint.average.is_empty() {
         true => checkpoint.weights,
         false => checkpoint.average,
     };
-    let made = make(&config, device, &mut || 0.5, Freeze(weights));
+    let made = make(&config, device, &mut || 0.5, then(weights));
     made.map_err(|e| SetupFault::new(format!("the checkpoint does not fit its own network: {e}")))
 }
 

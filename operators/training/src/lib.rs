@@ -31,6 +31,7 @@ mod reference;
 mod report;
 mod schedule;
 mod spread;
+mod state_dict;
 mod step;
 mod step_log;
 mod surface;
@@ -55,6 +56,7 @@ pub use network::Part;
 pub use prepare::{PictureForm, Preparation, THUMBNAIL_SIZE, View};
 pub use reconstructor::{Pose, Reconstructor};
 pub use schedule::{BatchOrder, items};
+pub use state_dict::{ExportedWeights, LayerNames, export_weights};
 pub use train_params::{
     Adversarial, AlarmPolicy, CombineType, EncoderName, PoseFusionName, ProfileName, ReconLoss,
     Target, TrainParams, ZDistribution,

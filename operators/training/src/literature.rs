@@ -13,6 +13,7 @@ use voxflow_models::{
 };
 
 use crate::device::DeviceChoice;
+use crate::state_dict::LayerNames;
 use crate::train_params::{
     Adversarial, AlarmPolicy, CombineType, EncoderName, PoseFusionName, ProfileName, ReconLoss,
     Target, TrainParams, ZDistribution,
@@ -146,6 +147,8 @@ const VAE_GAN: TrainParams = TrainParams {
     keep_checkpoints: 2,
     device: DeviceChoice::Auto,
     devices: 1,
+    weights: String::new(),
+    weight_names: LayerNames::new(),
     log_steps: false,
 };
 

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use voxflow_contract::{BuildContext, GoOn, Item, Outcome, Params, Purpose, Refusals, TaskError};
+use voxflow_contract::{
+    BuildContext, CheckpointChoice, GoOn, Item, Outcome, Params, Purpose, Refusals, TaskError,
+};
 
-use crate::checkpoint::{inspect_checkpoint, list, load};
+use crate::checkpoint::{decode_tensors, inspect_checkpoint, list, load};
 use crate::device::{DeviceChoice, choose_device};
+use crate::state_dict::{LayerNames, export_weights};
 use crate::step_log;
 use crate::testing::{Play, TinyData, play, task, tiny_params};
 
@@ -429,6 +432,45 @@ fn grids_of_another_edge_are_refused_before_anything_is_read() {
     let task = task("train", &tiny_params(&json!({ "cube_len": 32 })));
     let fault = task.check(data.rows.schema()).expect_err("another edge");
     assert!(fault.message.contains("set cube_len"), "{fault}");
+}
+
+/// The tensors of a state dictionary that gradients move.
+fn parameters(bytes: &[u8]) -> BTreeMap<String, Vec<f32>> {
+    let tensors = decode_tensors(bytes, |name| !name.contains(".running_")).expect("tensors");
+    let numbers = |data: burn::tensor::TensorData| data.try_into_vec().expect("numbers");
+    tensors.into_iter().map(|(name, data)| (name, numbers(data))).collect()
+}
+
+#[test]
+fn a_training_begins_from_an_exported_state_dictionary() {
+    let data = TinyData::new([8, 2, 0]);
+    let (first, second) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
+    train(&data, first.path(), &json!({ "n_epochs": 2 }), false).expect("trained");
+    let letters = [("encoder", "E"), ("generator", "G"), ("discriminator", "D")];
+    let names: LayerNames = letters.map(|(here, there)| (here.into(), there.into())).into();
+    let export = |folder: &Path| {
+        export_weights(folder, CheckpointChoice::Latest, &names).expect("a checkpoint")
+    };
+    let exported = export(first.path());
+    assert_eq!((exported.model.as_str(), exported.epoch), ("multi_view_vae_gan", 2));
+    let file = first.path().join("state.safetensors");
+    fs::write(&file, &exported.bytes).expect("written");
+    // At such rates nothing moves.
+    let mut more = json!({
+        "n_epochs": 1, "e_lr": 1e-12, "g_lr": 1e-12, "d_lr": 1e-12,
+        "weights": file, "weight_names": names,
+    });
+    train(&data, second.path(), &more, false).expect("trained");
+    let (before, after) = (parameters(&exported.bytes), parameters(&export(second.path()).bytes));
+    assert!(before.len() > 20 && before.keys().eq(after.keys()), "{:?}", before.keys());
+    for (name, before) in &before {
+        assert!(name.starts_with(['E', 'G', 'D']), "{name}");
+        let moved = before.iter().zip(&after[name]).map(|(a, b)| (a - b).abs());
+        assert!(moved.fold(0.0_f32, f32::max) < 1e-6, "{name}");
+    }
+    more["weight_names"] = json!({});
+    let fault = train(&data, second.path(), &more, false).expect_err("other names").to_string();
+    assert!(fault.contains("weight_names says") && fault.contains("state.safetensors"), "{fault}");
 }
 
 #[test]

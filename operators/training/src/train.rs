@@ -1,5 +1,6 @@
 //! `train`: teaches a network to reconstruct grids from pictures, or to imagine them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use voxflow_contract::{
@@ -53,7 +54,8 @@ impl Kind for TrainKind {
          AdamW where `weight_decay` is above 0.\n\n\
          Weights, noise, soft labels, the order of rows and the choice of views are drawn on the \
          host from the pipeline's seed, each keyed by what it is for, its epoch and its place. So \
-         every device starts from the same weights, and on the CPU the same run gives the same bytes, \
+         every device starts from the same weights (or from those of a file, a PyTorch state dictionary: \
+         `weights`, `weight_names`), and on the CPU the same run gives the same bytes, \
          whatever the number of threads and wherever it was interrupted. Rows are shuffled within a \
          window of row groups, so that a data set may be larger than memory; a last batch of one row \
          is left out.\n\n\
@@ -99,6 +101,12 @@ impl Kind for TrainKind {
 
     fn parameters(&self) -> schemars::Schema {
         schemars::schema_for!(TrainParams)
+    }
+
+    fn depends_on(&self, params: &Params) -> Vec<(String, PathBuf)> {
+        let path = params.0.get("weights").and_then(|path| path.as_str()).unwrap_or_default();
+        let path = (!path.is_empty()).then(|| ("weights".to_owned(), PathBuf::from(path)));
+        path.into_iter().collect()
     }
 
     fn build(&self, params: &Params, context: &BuildContext) -> Result<Stage, Vec<ParamError>> {

@@ -8,6 +8,7 @@ use voxflow_contract::{ParamError, Params};
 use crate::device::DeviceChoice;
 use crate::literature::{self, ModelName};
 use crate::prepare::View;
+use crate::state_dict::LayerNames;
 
 /// Whether a network is built and trained as public code has it, or mended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -256,6 +257,13 @@ pub struct TrainParams {
     /// normalisation sees a share at a time, so that another number is another training. The CPU
     /// counts as often as is asked: it computes what so many devices would, no faster.
     pub devices: usize,
+    /// Safetensors file with weights to begin from instead of drawn ones: a PyTorch state dictionary of
+    /// this network (`safetensors.torch.save_file` writes one), as `voxflow weights` writes it. Empty
+    /// for none.
+    pub weights: String,
+    /// How names of layers begin here, and how in that file, as in `{ encoder = "E" }`; the longest
+    /// that fits counts.
+    pub weight_names: LayerNames,
     /// Whether the losses of every step are written to `losses.jsonl` in the stage's folder.
     pub log_steps: bool,
 }

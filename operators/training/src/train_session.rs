@@ -1,6 +1,7 @@
 //! A training at work: steps in order, validation and a checkpoint after each epoch.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -22,6 +23,7 @@ use crate::metrics::{IouTally, Measurement, iou_at, metric_batch};
 use crate::objective::Objective;
 use crate::prepare::{PictureForm, Preparation};
 use crate::report::training_report;
+use crate::state_dict::begin_with;
 use crate::step::{Place, StepLosses, prior_codes};
 use crate::step_log::StepLog;
 use crate::train::Course;
@@ -74,6 +76,19 @@ struct RunningEpoch {
     frozen: Option<Box<dyn Frozen>>,
 }
 
+/// A trainer at its beginning: with drawn weights, or with those of a file.
+fn beginning(
+    params: &TrainParams,
+    seed: u64,
+    devices: &[Device],
+) -> Result<Box<dyn Learner>, SetupFault> {
+    let mut learner = learner(params, seed, devices);
+    if !params.weights.is_empty() {
+        begin_with(learner.as_mut(), Path::new(&params.weights), &params.weight_names)?;
+    }
+    Ok(learner)
+}
+
 impl TrainSession {
     /// Chooses the device, draws the weights, and goes on from a checkpoint where asked to.
     pub(crate) fn open(
@@ -86,7 +101,7 @@ impl TrainSession {
         tracing::info!("{}", chosen.reason);
         let seed = preparation.seed;
         let devices = chosen.several(params.devices)?;
-        let learner = learner(params, seed, &devices);
+        let learner = beginning(params, seed, &devices)?;
         let mut session = Self {
             params: params.clone(),
             form: preparation.picture,
@@ -289,7 +304,7 @@ impl TrainSession {
     /// Takes weights and optimisers of the newest checkpoint, or of the beginning, at lower rates.
     /// What is learnt from goes on where it was.
     fn roll_back(&mut self) -> Result<(), TaskError> {
-        self.learner = learner(&self.params, self.seed, &self.devices);
+        self.learner = beginning(&self.params, self.seed, &self.devices)?;
         if let Some(found) = going_on::newest_whole(&self.context.folder)? {
             let fault = |e| SetupFault::new(format!("the checkpoint does not fit: {e}"));
             self.learner.load(found).map_err(fault)?;
