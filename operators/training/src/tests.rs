@@ -452,7 +452,7 @@ fn a_training_begins_from_an_exported_state_dictionary() {
         export_weights(folder, CheckpointChoice::Latest, &names).expect("a checkpoint")
     };
     let exported = export(first.path());
-    assert_eq!((exported.model.as_str(), exported.epoch), ("multi_view_vae_gan", 2));
+    assert_eq!((exported.model.as_str(), exported.epoch), ("vae_gan", 2));
     let file = first.path().join("state.safetensors");
     fs::write(&file, &exported.bytes).expect("written");
     // At such rates nothing moves.
