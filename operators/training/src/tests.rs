@@ -105,6 +105,23 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
 }
 
 #[test]
+fn a_checkpoint_of_before_a_parameter_is_resumed_where_its_default_holds() {
+    let (data, folder) = (TinyData::new([8, 2, 0]), tempdir().expect("a folder"));
+    let more = |epochs: u64, devices: u64| json!({ "n_epochs": epochs, "devices": devices });
+    train(&data, folder.path(), &more(1, 1), false).expect("trained");
+    let path = list(folder.path()).pop().expect("a checkpoint").path.join("manifest.json");
+    let mut manifest: Value =
+        serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+    let known = manifest["parameters"].as_object_mut().expect("a table");
+    assert!(known.remove("devices").is_some());
+    fs::write(&path, manifest.to_string()).expect("written");
+    let fault = train(&data, folder.path(), &more(2, 2), true).expect_err("another number");
+    assert!(fault.to_string().contains("`devices` (1 there, 2 here)"), "{fault}");
+    train(&data, folder.path(), &more(2, 1), true).expect("resumed");
+    assert_eq!(list(folder.path()).pop().expect("a checkpoint").manifest.epoch, 2);
+}
+
+#[test]
 fn going_back_gives_the_bytes_of_an_undisturbed_run() {
     let (data, folder) = (TinyData::new([11, 3, 0]), tempdir().expect("a folder"));
     let params = tiny_params(&json!({ "keep_checkpoints": 9 }));

@@ -18,7 +18,7 @@ use crate::imagined::{compare, pack};
 use crate::learner::{
     Frozen, Learner, LearnerState, bits_of, grids_of, learner, numbers_of, seen_of,
 };
-use crate::literature::ModelName;
+use crate::literature::{self, ModelName};
 use crate::metrics::{IouTally, Measurement, iou_at, metric_batch};
 use crate::objective::Objective;
 use crate::prepare::{PictureForm, Preparation};
@@ -171,8 +171,10 @@ impl TrainSession {
         }
         let theirs = manifest.parameters.as_object();
         let ours = mine.parameters.as_object();
+        // What an earlier version did not know it did as the default has it.
+        let defaults = literature::parameters(self.params.model, self.params.profile).course();
         for (key, value) in ours.into_iter().flatten() {
-            let other = theirs.and_then(|map| map.get(key));
+            let other = theirs.and_then(|map| map.get(key)).or_else(|| defaults.get(key));
             if other != Some(value) {
                 let other = other.map_or("nothing".to_owned(), ToString::to_string);
                 differing.push(format!("`{key}` ({other} there, {value} here)"));
