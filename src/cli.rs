@@ -507,12 +507,20 @@ A refusal is kept: no run tries the sample again before it or the stage changes.
 refusals of a run, or those that meet all conditions, and makes a new run of its pipeline. All else
 is reused. Exit codes: as those of `run`.")]
 pub struct RetryArgs {
-    /// Id or folder of the run [default: the last]
-    #[arg(value_name = "RUN")]
-    pub run: Option<String>,
+    /// Which run, and how.
+    #[command(flatten)]
+    pub repeat: RepeatArgs,
     /// Only refusals with this: stage=…, code=… or sample=…; may be given several times
     #[arg(long = "where", value_name = "NAME=VALUE")]
     pub only: Vec<String>,
+}
+
+/// A run that is asked for once more, and how.
+#[derive(Debug, Clone, Args)]
+pub struct RepeatArgs {
+    /// Id or folder of the run [default: the last]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
     /// How to work.
     #[command(flatten)]
     pub work: WorkArgs,
@@ -530,24 +538,12 @@ pub struct RetryArgs {
 /// Arguments of `train` and `evaluate`.
 #[derive(Debug, Clone, Args)]
 pub struct AgainArgs {
-    /// Id or folder of the run [default: the last]
-    #[arg(value_name = "RUN")]
-    pub run: Option<String>,
+    /// Which run, and how.
+    #[command(flatten)]
+    pub repeat: RepeatArgs,
     /// Set a parameter of the pipeline (`name=value`) or of a stage (`stage.key=value`)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// How to work.
-    #[command(flatten)]
-    pub work: WorkArgs,
-    /// Refused samples that are let pass: a number, or a share like 1%
-    #[arg(long, value_name = "N|P%", default_value = "0")]
-    pub allow_refused: Allowance,
-    /// Form of the report on stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-    /// How progress is shown on stderr
-    #[arg(long, value_enum, default_value_t)]
-    pub progress: Progress,
     /// Device of every stage that has one [default: the one that was asked for]
     #[arg(long, value_enum)]
     pub device: Option<Device>,

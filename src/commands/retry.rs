@@ -5,8 +5,9 @@ use std::path::Path;
 
 use voxflow_contract::{BatchError, MachineFault};
 
+use super::again::repeat;
 use super::explain::{facts_of, key_of, read, unreadable};
-use crate::cli::{GlobalArgs, RetryArgs, RunArgs};
+use crate::cli::{GlobalArgs, RetryArgs};
 use crate::error::Error;
 use crate::run_folder;
 use crate::run_lock::RunLock;
@@ -26,24 +27,15 @@ struct Wanted {
 /// When there is no such run, no refusal is wanted, or the new run fails.
 pub fn retry(args: &RetryArgs, global: &GlobalArgs) -> Result<u8, Error> {
     let wanted = Wanted::parse(&args.only)?;
-    let folder = run_folder::locate(&global.home, args.run.as_deref())?;
+    let folder = run_folder::locate(&global.home, args.repeat.run.as_deref())?;
     let lock = RunLock::read(&folder)?;
     let refused = refused(&folder, &wanted)?;
     if refused.is_empty() {
         let hint = format!("each refusal: voxflow inspect {}/refusal.parquet", folder.display());
         return Err(Error::argument("RUN", "the run has no such refusal".to_owned(), &hint));
     }
-    let home = std::path::absolute(&global.home).unwrap_or_else(|_| global.home.clone());
-    lift(&home, &folder, &lock, &refused)?;
-    let folder = std::path::absolute(&folder).unwrap_or(folder);
-    let run = RunArgs {
-        allow_refused: args.allow_refused,
-        format: args.format,
-        progress: args.progress,
-        ..lock.asked.again(&folder, args.work.clone())?
-    };
-    let catalogue = lock.asked.catalogue.clone();
-    super::run::run(&run, &GlobalArgs { home, catalogue, verbose: global.verbose })
+    lift(&global.home, &folder, &lock, &refused)?;
+    repeat(&args.repeat, global, &folder, &lock, |asked| asked)
 }
 
 /// Samples that were refused as wanted, by stage.
