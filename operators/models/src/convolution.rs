@@ -1,9 +1,7 @@
 //! Convolutions, their transposes and their gradients: one place that chooses how they are computed.
 //!
-//! On the CPU they are products of matrices whose columns are gathered as they are needed
-//! ([`crate::cpu::convolution`]). Elsewhere they are burn's kernels for convolutions and their
-//! gradients, a transposed convolution by the kernel for the gradient of its input: on GPUs burn's own
-//! transposed convolution is a plain loop, some ten times slower (burn issue 5792).
+//! Both ways are products of matrices whose columns are what the outputs see: on the CPU gathered as they
+//! are needed ([`crate::cpu::convolution`]), on GPUs in parts of the batch ([`crate::gpu::convolution`]).
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -14,13 +12,13 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Cube, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::nn::conv::{Conv2d, Conv3d, ConvTranspose3d};
 use burn::nn::{PaddingConfig2d, PaddingConfig3d};
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use crate::cpu::batch_norm::channel_sums;
 use crate::cpu::convolution as cpu;
 use crate::cpu::window::Geometry;
 use crate::flex;
+use crate::gpu::convolution as gpu;
 
 /// What `layer` makes of `input`.
 ///
@@ -119,16 +117,6 @@ impl Geometry {
             padding,
         }
     }
-
-    fn pictures(&self) -> ConvOptions<2> {
-        let [_, height, width] = self.stride;
-        let [_, top, left] = self.padding;
-        ConvOptions::new([height, width], [top, left], [1; 2], 1)
-    }
-
-    fn grids(&self) -> ConvOptions<3> {
-        ConvOptions::new(self.stride, self.padding, [1; 3], 1)
-    }
 }
 
 /// Sizes of a tensor of `rank`, which has no depth where it is 4.
@@ -223,7 +211,8 @@ impl ConvolutionOps for Cube {
         bias: FloatTensor<Self>,
         sizes: Geometry,
     ) -> FloatTensor<Self> {
-        kernel::<Self>(input, weight, bias, &sizes)
+        let result = shape(input.rank(), sizes.batch, sizes.outputs, sizes.output);
+        gpu::convolve([input, weight, bias], &sizes, result)
     }
 
     fn convolve_back(
@@ -232,7 +221,8 @@ impl ConvolutionOps for Cube {
         bias: FloatTensor<Self>,
         sizes: Geometry,
     ) -> FloatTensor<Self> {
-        kernel_back::<Self>(output, weight, bias, &sizes)
+        let result = shape(output.rank(), sizes.batch, sizes.inputs, sizes.input);
+        gpu::convolve_back([output, weight, bias], &sizes, result)
     }
 }
 
@@ -242,63 +232,13 @@ impl ConvolutionGradients for Cube {
         gradient: FloatTensor<Self>,
         sizes: Geometry,
     ) -> FloatTensor<Self> {
-        kernel_of_weight::<Self>(input, gradient, &sizes)
+        let result = shape(input.rank(), sizes.outputs, sizes.inputs, sizes.kernel);
+        gpu::weight_gradient([input, gradient], &sizes, result)
     }
 
     fn of_bias(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        kernel_of_bias::<Self>(gradient)
+        gpu::channel_sums(gradient)
     }
-}
-
-fn kernel<B: Backend>(
-    input: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
-    sizes: &Geometry,
-) -> FloatTensor<B> {
-    match input.shape().num_dims() {
-        4 => B::conv2d(input, weight, Some(bias), sizes.pictures()),
-        _ => B::conv3d(input, weight, Some(bias), sizes.grids()),
-    }
-}
-
-fn kernel_back<B: Backend>(
-    output: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
-    sizes: &Geometry,
-) -> FloatTensor<B> {
-    let rank = output.shape().num_dims();
-    let like = shape(rank, sizes.batch, sizes.inputs, sizes.input);
-    let like = B::float_empty(like.into(), &output.device(), output.dtype().into());
-    let found = match rank {
-        4 => B::conv2d_x_backward(like, weight, output, sizes.pictures()),
-        _ => B::conv3d_x_backward(like, weight, output, sizes.grids()),
-    };
-    let bias = B::float_reshape(bias, shape(rank, 1, sizes.inputs, [1; 3]).into());
-    B::float_add(found, bias)
-}
-
-fn kernel_of_weight<B: Backend>(
-    input: FloatTensor<B>,
-    gradient: FloatTensor<B>,
-    sizes: &Geometry,
-) -> FloatTensor<B> {
-    let rank = input.shape().num_dims();
-    let like = shape(rank, sizes.outputs, sizes.inputs, sizes.kernel);
-    let like = B::float_empty(like.into(), &input.device(), input.dtype().into());
-    match rank {
-        4 => B::conv2d_weight_backward(input, like, gradient, sizes.pictures()),
-        _ => B::conv3d_weight_backward(input, like, gradient, sizes.grids()),
-    }
-}
-
-fn kernel_of_bias<B: Backend>(gradient: FloatTensor<B>) -> FloatTensor<B> {
-    let sizes = gradient.shape();
-    let (channels, count) = (sizes[1], sizes.num_elements());
-    let rows = B::float_swap_dims(gradient, 0, 1);
-    let rows = B::float_reshape(rows, vec![channels, count / channels].into());
-    B::float_reshape(B::float_sum_dim(rows, 1), vec![channels].into())
 }
 
 impl<B: ConvolutionOps + ConvolutionGradients, C: CheckpointStrategy> ConvolutionOps
@@ -402,8 +342,9 @@ mod tests {
     use super::*;
     use burn::module::Param;
     use burn::nn::conv::{Conv2dConfig, Conv3dConfig, ConvTranspose3dConfig};
+    use burn::tensor::{DeviceKind, DeviceType};
 
-    fn random<const D: usize>(sizes: [usize; D], start: f64) -> Tensor<D> {
+    fn random<const D: usize>(sizes: [usize; D], start: f64, device: &Device) -> Tensor<D> {
         let mut state = start;
         let values: Vec<f32> = (0..sizes.iter().product())
             .map(|_| {
@@ -412,7 +353,7 @@ mod tests {
             })
             .collect();
         let data = burn::tensor::TensorData::new(values, sizes);
-        Tensor::from_data(data, &Device::flex().autodiff()).require_grad()
+        Tensor::from_data(data, device).require_grad()
     }
 
     /// Output, and the gradients of input, weight and bias.
@@ -438,30 +379,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn pictures_have_burns_answers_and_gradients() {
-        let device = Device::flex().autodiff();
-        for [kernel, stride, padding] in [[5, 2, 2], [3, 1, 1], [11, 4, 5]] {
+    fn pictures_are_burns(device: &Device) {
+        for [kernel, stride, padding] in [[5, 2, 2], [3, 1, 1], [11, 4, 5], [2, 3, 0]] {
             let layer = Conv2dConfig::new([3, 7], [kernel; 2])
                 .with_stride([stride; 2])
                 .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
-                .init(&device);
-            let (input, weight) = (random([2, 3, 13, 18], 0.4), layer.weight.val());
+                .init(device);
+            let (input, weight) = (random([2, 3, 13, 18], 0.4, device), layer.weight.val());
             let bias = layer.bias.as_ref().expect("a bias");
             let of = |output| results([&input, &weight], bias, output);
             assert_close(&of(conv2d(&layer, input.clone())), &of(layer.forward(input.clone())));
         }
     }
 
-    #[test]
-    fn grids_have_burns_answers_and_gradients() {
-        let device = Device::flex().autodiff();
-        for [inputs, outputs] in [[1, 5], [4, 3]] {
+    fn grids_are_burns(device: &Device) {
+        for ([inputs, outputs], edges) in [([1, 5], [8, 6, 10]), ([4, 3], [8, 20, 16])] {
             let layer = Conv3dConfig::new([inputs, outputs], [4; 3])
                 .with_stride([2; 3])
                 .with_padding(PaddingConfig3d::Explicit(1, 1, 1))
-                .init(&device);
-            let (input, weight) = (random([2, inputs, 8, 6, 10], 0.4), layer.weight.val());
+                .init(device);
+            let [depth, height, width] = edges;
+            let sizes = [3, inputs, depth, height, width];
+            let (input, weight) = (random(sizes, 0.4, device), layer.weight.val());
             let bias = layer.bias.as_ref().expect("a bias");
             let of = |output| results([&input, &weight], bias, output);
             assert_close(&of(conv3d(&layer, input.clone())), &of(layer.forward(input.clone())));
@@ -469,8 +408,9 @@ mod tests {
             let layer = ConvTranspose3dConfig::new([inputs, outputs], [4; 3])
                 .with_stride([2; 3])
                 .with_padding([1; 3])
-                .init(&device);
-            let (input, weight) = (random([2, inputs, 4, 3, 5], 0.4), layer.weight.val());
+                .init(device);
+            let sizes = [3, inputs, depth / 2, height / 2, width / 2];
+            let (input, weight) = (random(sizes, 0.4, device), layer.weight.val());
             let bias = layer.bias.as_ref().expect("a bias");
             let of = |output| results([&input, &weight], bias, output);
             assert_close(
@@ -481,28 +421,26 @@ mod tests {
     }
 
     #[test]
-    fn other_backends_compute_the_same() {
-        let sizes = Geometry::of(&[2, 3, 8, 6, 4], &[5, 3, 4, 4, 4], [2; 3], [1; 3]);
-        let tensor = |sizes: &[usize], start| {
-            let numbers = random([sizes.iter().product()], start).into_data();
-            flex::tensor(numbers.try_into_vec().expect("floats"), sizes.to_vec())
-        };
-        let (input, weight) = (tensor(&[2, 3, 8, 6, 4], 0.1), tensor(&[5, 3, 4, 4, 4], 0.2));
-        let (gradient, bias) = (tensor(&[2, 5, 4, 3, 2], 0.3), tensor(&[5], 0.4));
-        let [i, w, g, b] = [&input, &weight, &gradient, &bias].map(|tensor| (*tensor).clone());
-        let none = flex::tensor(vec![0.0; 3], vec![3]);
-        let ours = [
-            Flex::convolve(i.clone(), w.clone(), b.clone(), sizes),
-            Flex::convolve_back(g.clone(), w.clone(), none.clone(), sizes),
-            Flex::of_weight(i.clone(), g.clone(), sizes),
-            Flex::of_bias(g.clone()),
-        ];
-        let theirs = [
-            kernel::<Flex>(i.clone(), w.clone(), b, &sizes),
-            kernel_back::<Flex>(g.clone(), w, none, &sizes),
-            kernel_of_weight::<Flex>(i, g.clone(), &sizes),
-            kernel_of_bias::<Flex>(g),
-        ];
-        assert_close(&ours.map(flex::into_numbers), &theirs.map(flex::into_numbers));
+    fn pictures_have_burns_answers_and_gradients() {
+        pictures_are_burns(&Device::flex().autodiff());
+    }
+
+    #[test]
+    fn grids_have_burns_answers_and_gradients() {
+        grids_are_burns(&Device::flex().autodiff());
+    }
+
+    #[test]
+    fn on_a_gpu_both_have_burns_answers_and_gradients() {
+        let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Wgpu).into_vec());
+        if found.is_ok_and(|found| found.is_empty()) {
+            let required = std::env::var("VOXFLOW_REQUIRE_WGPU").is_ok_and(|value| value == "1");
+            assert!(!required, "VOXFLOW_REQUIRE_WGPU=1 and there is no adapter");
+            eprintln!("SKIPPED, NOT TESTED: there is no adapter for wgpu");
+            return;
+        }
+        let device = Device::wgpu(DeviceKind::DefaultDevice).autodiff();
+        pictures_are_burns(&device);
+        grids_are_burns(&device);
     }
 }

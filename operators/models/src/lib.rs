@@ -35,6 +35,7 @@ mod dropout;
 mod flex;
 mod gan;
 mod generator;
+mod gpu;
 mod image_encoder;
 mod init;
 mod layers;
