@@ -1,7 +1,6 @@
 //! One step of Adam (Kingma and Ba 2015) for one parameter.
 //!
-//! On the CPU it is one pass over weights, gradient and moments; elsewhere it is composed of
-//! operations that every backend has.
+//! It is one pass over weights, gradient and moments, on the CPU and on GPUs.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Cube, Dispatch, Flex, backend_extension};
@@ -9,6 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::cpu::adam::{self, Factors};
 use crate::flex;
+use crate::gpu::adam as gpu;
 
 /// How Adam steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,48 +89,47 @@ impl AdamOps for Cube {
         second: FloatTensor<Self>,
         factors: Factors,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        composed::<Self>([weights, gradient, first, second], factors)
+        let [moved, first, second] = gpu::step([weights, gradient, first, second], factors);
+        (moved, first, second)
     }
-}
-
-/// The same, of operations that every backend has.
-fn composed<B: Backend>(
-    [weights, gradient, first, second]: [FloatTensor<B>; 4],
-    factors: Factors,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
-    let Factors { betas, rate, share, epsilon } = factors;
-    let times = |tensor, factor: f64| B::float_mul_scalar(tensor, factor.into());
-    let blend = |old, new, beta: f64| B::float_add(times(old, beta), times(new, 1.0 - beta));
-    let first = blend(first, gradient.clone(), betas[0]);
-    let second = blend(second, B::float_mul(gradient.clone(), gradient), betas[1]);
-    let scale = B::float_sqrt(B::float_div_scalar(second.clone(), share.into()));
-    let scale = B::float_add_scalar(scale, epsilon.into());
-    let change = times(B::float_div(first.clone(), scale), rate);
-    (B::float_sub(weights, change), first, second)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use crate::gpu::testing;
+    use burn::tensor::{Device, TensorData};
+
+    fn is_its_definition(device: &Device) {
+        const COUNT: usize = 99_999;
+        let rule = AdamRule { rate: 0.1, betas: [0.5, 0.9], epsilon: 1e-8, steps: 3 };
+        let wave = |shift: f32| {
+            let numbers: Vec<f32> = (0..COUNT).map(|i| (i as f32 * 0.37 + shift).sin()).collect();
+            Tensor::<1>::from_data(TensorData::new(numbers, [COUNT]), device)
+        };
+        let [weights, gradient, first, second] = [0.0, 1.0, 2.0, 3.0].map(wave);
+        let second = second.abs();
+        let ours =
+            adam_step(weights.clone(), gradient.clone(), [first.clone(), second.clone()], rule);
+        let first = first * 0.5 + gradient.clone() * 0.5;
+        let second = second * 0.9 + gradient.square() * 0.1;
+        // 1 - 0.5^3 and 1 - 0.9^3.
+        let change = first.clone() / 0.875 / ((second.clone() / 0.271).sqrt() + 1e-8) * 0.1;
+        let pairs = [(ours.0, weights - change), (ours.1[0].clone(), first)];
+        for (ours, expected) in pairs.into_iter().chain([(ours.1[1].clone(), second)]) {
+            let worst = (ours - expected).abs().max().into_scalar::<f32>();
+            assert!(worst < 1e-6, "{worst}");
+        }
+    }
 
     #[test]
-    fn one_pass_gives_what_single_operations_give() {
-        let rule = AdamRule { rate: 0.1, betas: [0.5, 0.9], epsilon: 1e-8, steps: 3 };
-        let wave = |shift: f32| (0..99_999).map(move |i| (i as f32 * 0.37 + shift).sin());
-        let tensor = |numbers: Vec<f32>| flex::tensor(numbers, vec![99_999]);
-        let second = tensor(wave(3.0).map(f32::abs).collect());
-        let [weights, gradient, first] = [0.0, 1.0, 2.0].map(|i| tensor(wave(i).collect()));
-        let inputs = [weights, gradient, first, second];
-        let [weights, gradient, first, second] = inputs.clone();
-        let ours = Flex::adam_step(weights, gradient, first, second, rule.factors());
-        let expected = composed::<Flex>(inputs, rule.factors());
-        let pairs = [(ours.0, expected.0), (ours.1, expected.1), (ours.2, expected.2)];
-        for (ours, expected) in pairs.map(|(a, b)| (flex::into_numbers(a), flex::into_numbers(b))) {
-            for (a, b) in ours.iter().zip(&expected) {
-                assert!((a - b).abs() < 1e-6, "{a} {b}");
-            }
-        }
+    fn one_pass_gives_what_the_definition_says() {
+        is_its_definition(&Device::flex());
+    }
+
+    #[test]
+    fn on_a_gpu_one_pass_gives_what_the_definition_says() {
+        testing::device().iter().for_each(is_its_definition);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Normalisation by the statistics of a batch, with the activation after it, as one operation.
 //!
-//! On the CPU it reads and writes every number once where burn's composition does so a dozen times
-//! ([`crate::cpu::batch_norm`]); elsewhere it is burn's kernels one after the other.
+//! It reads and writes every number once or twice where burn's composition does so a dozen times
+//! ([`crate::cpu::batch_norm`], [`crate::gpu::batch_norm`]).
 
 use burn::backend::autodiff::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -11,12 +11,12 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     AutodiffBackend, Backend, Cube, Dispatch, Flex, TensorMetadata, backend_extension,
-    get_or_init_device_settings,
 };
 use burn::tensor::Tensor;
 
 use crate::cpu::batch_norm::{self as cpu, Rule};
 use crate::flex;
+use crate::gpu::batch_norm as gpu;
 
 /// `input` normalised by channel, scaled by `gamma`, moved by `beta` and activated; then mean and
 /// biased variance of each channel, through which no gradient flows.
@@ -115,7 +115,7 @@ impl NormalisationOps for Cube {
         beta: FloatTensor<Self>,
         rule: Rule,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        forwards::<Self>(input, gamma, beta, rule)
+        gpu::normalise([input, gamma, beta], rule)
     }
 }
 
@@ -124,48 +124,9 @@ impl NormalisationGradients for Cube {
         passed: Passed<FloatTensor<Self>>,
         gradient: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 3] {
-        backwards::<Self>(passed, gradient)
+        let Passed { input, gamma, beta, mean, variance, rule } = passed;
+        gpu::normalise_back([input, gradient], [gamma, beta, mean, variance], rule)
     }
-}
-
-/// By burn's kernels.
-fn forwards<B: Backend>(
-    input: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
-    rule: Rule,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
-    let found = B::batch_norm_train(input, gamma, beta, rule.epsilon);
-    let output = match rule.slope {
-        0.0 => B::relu(found.output),
-        1.0 => found.output,
-        slope => B::leaky_relu(found.output, slope.into()),
-    };
-    (output, found.mean, found.variance)
-}
-
-/// By burn's kernels.
-fn backwards<B: Backend>(
-    passed: Passed<FloatTensor<B>>,
-    gradient: FloatTensor<B>,
-) -> [FloatTensor<B>; 3] {
-    let Passed { input, gamma, beta, mean, variance, rule } = passed;
-    let normalised = || {
-        let (mean, variance) = (mean.clone(), variance.clone());
-        B::batch_norm(input.clone(), gamma.clone(), beta, mean, variance, rule.epsilon)
-    };
-    let gradient = match rule.slope {
-        0.0 => B::relu_backward(normalised(), gradient),
-        1.0 => gradient,
-        slope => {
-            let kind = get_or_init_device_settings::<B>(&gradient.device()).bool_dtype;
-            let is_below = B::float_lower_equal_elem(normalised(), 0.0.into(), kind);
-            let weaker = B::float_mul_scalar(gradient.clone(), slope.into());
-            B::float_mask_where(gradient, is_below, weaker)
-        }
-    };
-    let found = B::batch_norm_train_backward(input, gamma, mean, variance, rule.epsilon, gradient);
-    [found.x_grad, found.gamma_grad, found.beta_grad]
 }
 
 impl<B: NormalisationOps + NormalisationGradients, C: CheckpointStrategy> NormalisationOps
@@ -215,38 +176,98 @@ impl<B: NormalisationGradients> Backward<B, 3> for WayBack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::testing;
+    use burn::tensor::{Device, TensorData};
 
-    fn wave(sizes: &[usize], shift: f32) -> FloatTensor<Flex> {
+    fn wave<const D: usize>(sizes: [usize; D], shift: f32, device: &Device) -> Tensor<D> {
         let wave = |i| (i as f32 * 0.77 + shift).sin() + shift;
-        flex::tensor((0..sizes.iter().product()).map(wave).collect(), sizes.to_vec())
+        let numbers: Vec<f32> = (0..sizes.iter().product()).map(wave).collect();
+        Tensor::from_data(TensorData::new(numbers, sizes), device).require_grad()
     }
 
-    #[test]
-    fn one_pass_gives_what_burns_kernels_give_forwards_and_backwards() {
-        for sizes in [vec![2, 3], vec![3, 2, 5, 7], vec![2, 5, 4, 4, 9], vec![1, 1, 1, 33]] {
+    /// The same by its definition: output, mean and variance.
+    fn plain(
+        input: Tensor<3>,
+        gamma: Tensor<1>,
+        beta: Tensor<1>,
+        rule: Rule,
+    ) -> (Tensor<3>, Tensor<1>, Tensor<1>) {
+        let [batch, channels, len] = input.dims();
+        let rows = input.swap_dims(0, 1).reshape([channels, batch * len]);
+        let mean = rows.clone().mean_dim(1);
+        let centred = rows - mean.clone();
+        let variance = centred.clone().square().mean_dim(1);
+        let deviation = (variance.clone() + rule.epsilon).sqrt();
+        let [gamma, beta] = [gamma, beta].map(|of| of.reshape([channels, 1]));
+        let number = centred / deviation * gamma + beta;
+        let active = number.clone().clamp_min(0.0) + number.clamp_max(0.0) * rule.slope;
+        let output = active.reshape([channels, batch, len]).swap_dims(0, 1);
+        (output, mean.reshape([channels]), variance.reshape([channels]))
+    }
+
+    fn assert_close(ours: Tensor<1>, plain: Tensor<1>) {
+        let [ours, plain] =
+            [ours, plain].map(|of| of.into_data().try_into_vec::<f32>().expect("floats"));
+        assert_eq!(ours.len(), plain.len());
+        let largest = plain.iter().fold(1.0_f32, |most, x| most.max(x.abs()));
+        for (a, b) in ours.iter().zip(&plain) {
+            // Of two numbers a channel, gradients are small differences of large ones.
+            assert!((a - b).abs() < 5e-5 * largest, "{a} {b}");
+        }
+    }
+
+    fn is_its_definition(device: &Device) {
+        for sizes in [[2, 3, 1], [3, 2, 35], [2, 5, 144], [1, 1, 33], [9, 2, 1000]] {
             for slope in [0.0, 0.2, 1.0] {
                 let rule = Rule { epsilon: 1e-5, slope };
-                let of_channels = |shift| wave(&sizes[1..2], shift);
-                let (input, gradient) = (wave(&sizes, 0.3), wave(&sizes, 1.9));
-                let affine = || (of_channels(1.2), of_channels(-0.1));
-                let (gamma, beta) = affine();
-                let ours = Flex::normalise_batch(input.clone(), gamma, beta, rule);
-                let (gamma, beta) = affine();
-                let burns = forwards::<Flex>(input.clone(), gamma.clone(), beta.clone(), rule);
-                let (mean, variance) = (burns.1.clone(), burns.2.clone());
-                let passed = Passed { input, gamma, beta, mean, variance, rule };
-                let back = Flex::normalise_batch_back(passed.clone(), gradient.clone());
-                let burns_back = backwards::<Flex>(passed, gradient);
-                let pairs = [(ours.0, burns.0), (ours.1, burns.1), (ours.2, burns.2)];
-                for (ours, burns) in pairs.into_iter().chain(back.into_iter().zip(burns_back)) {
-                    assert_eq!(ours.shape(), burns.shape());
-                    let [ours, burns] = [ours, burns].map(flex::into_numbers);
-                    let largest = burns.iter().fold(1.0_f32, |most, x| most.max(x.abs()));
-                    for (a, b) in ours.iter().zip(&burns) {
-                        assert!((a - b).abs() < 1e-5 * largest, "{sizes:?} {slope}: {a} {b}");
-                    }
+                let input = wave(sizes, 0.3, device);
+                let [gamma, beta] = [1.2, -0.1].map(|shift| wave([sizes[1]], shift, device));
+                let weights = wave(sizes, 1.9, device).detach();
+                let ours = normalise_batch(input.clone(), gamma.clone(), beta.clone(), rule);
+                let plain = plain(input.clone(), gamma.clone(), beta.clone(), rule);
+                let back = |output: &Tensor<3>| (output.clone() * weights.clone()).sum().backward();
+                let [ours_back, plain_back] = [back(&ours.0), back(&plain.0)];
+                let flat = |of: Tensor<3>| of.flatten(0, 2);
+                assert_close(flat(ours.0), flat(plain.0));
+                assert_close(ours.1, plain.1);
+                assert_close(ours.2, plain.2);
+                let of_input = |back| flat(input.grad(back).expect("a gradient"));
+                assert_close(of_input(&ours_back), of_input(&plain_back));
+                for of in [gamma, beta] {
+                    let [ours, plain] =
+                        [&ours_back, &plain_back].map(|back| of.grad(back).expect("a gradient"));
+                    assert_close(ours, plain);
                 }
             }
         }
+    }
+
+    fn keeps_the_variance_far_from_zero(device: &Device) {
+        let near = wave([4, 2, 500], 0.0, device).detach();
+        let ones = || Tensor::ones([2], device);
+        let rule = Rule { epsilon: 1e-5, slope: 1.0 };
+        let (_, mean, variance) = normalise_batch(near.clone() + 4096.0, ones(), ones(), rule);
+        // Numbers there are a 2048th apart.
+        let (_, near_mean, near_variance) = normalise_batch(near, ones(), ones(), rule);
+        assert_close((mean - 4096.0) / 100.0, near_mean / 100.0);
+        assert_close(variance / 100.0, near_variance / 100.0);
+    }
+
+    #[test]
+    fn it_is_what_its_definition_says_forwards_and_backwards() {
+        is_its_definition(&Device::flex().autodiff());
+    }
+
+    #[test]
+    fn on_a_gpu_it_is_what_its_definition_says_forwards_and_backwards() {
+        let Some(device) = testing::device() else { return };
+        is_its_definition(&device.autodiff());
+    }
+
+    #[test]
+    fn a_channel_far_from_zero_keeps_its_variance() {
+        keeps_the_variance_far_from_zero(&Device::flex().autodiff());
+        let Some(device) = testing::device() else { return };
+        keeps_the_variance_far_from_zero(&device.autodiff());
     }
 }

@@ -340,9 +340,9 @@ fn no_offsets<B: Backend>(like: &FloatTensor<B>, channels: usize) -> FloatTensor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::testing;
     use burn::module::Param;
     use burn::nn::conv::{Conv2dConfig, Conv3dConfig, ConvTranspose3dConfig};
-    use burn::tensor::{DeviceKind, DeviceType};
 
     fn random<const D: usize>(sizes: [usize; D], start: f64, device: &Device) -> Tensor<D> {
         let mut state = start;
@@ -432,14 +432,7 @@ mod tests {
 
     #[test]
     fn on_a_gpu_both_have_burns_answers_and_gradients() {
-        let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Wgpu).into_vec());
-        if found.is_ok_and(|found| found.is_empty()) {
-            let required = std::env::var("VOXFLOW_REQUIRE_WGPU").is_ok_and(|value| value == "1");
-            assert!(!required, "VOXFLOW_REQUIRE_WGPU=1 and there is no adapter");
-            eprintln!("SKIPPED, NOT TESTED: there is no adapter for wgpu");
-            return;
-        }
-        let device = Device::wgpu(DeviceKind::DefaultDevice).autodiff();
+        let Some(device) = testing::device().map(Device::autodiff) else { return };
         pictures_are_burns(&device);
         grids_are_burns(&device);
     }

@@ -15,10 +15,10 @@ use burn::backend::ops::FloatTensorOps;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::CubeBackend;
 
+use super::{MOST_CUBES, UNITS, empty};
 use crate::cpu::window::Geometry;
 
 /// Most bytes of columns at a time: the most that a small device binds, and about what a large one caches.
@@ -28,9 +28,6 @@ const COLUMN_BYTES: usize = if cfg!(test) { 1 << 16 } else { 128 << 20 };
 const MANY_WEIGHTS: usize = 1 << 19;
 /// Outputs of a sample from which it pays to multiply each sample by itself.
 const MANY_OUTPUTS: usize = 256;
-/// Threads that work together, and the most rows of them side by side.
-const UNITS: u32 = 256;
-const ROWS: u32 = 32_768;
 
 /// What a kernel is compiled for: all sizes but those of the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -185,11 +182,6 @@ fn turned(matrix: CubeTensor) -> CubeTensor {
     CubeBackend::float_swap_dims(matrix, 0, 1)
 }
 
-fn empty(like: &CubeTensor, shape: Vec<usize>) -> CubeTensor {
-    let (client, device) = (like.client.clone(), like.device.clone());
-    empty_device_contiguous_dtype(client, device, shape.into(), like.dtype)
-}
-
 /// What each output of these samples sees, `[channels * taps, samples * outputs]`.
 fn gather(input: &CubeTensor, channels: usize, samples: Samples, window: Window) -> CubeTensor {
     let (rows, count) = (channels * window.taps(), samples.count * window.outputs());
@@ -249,7 +241,7 @@ fn spread(
 /// Units for `count` numbers in each of `rows`.
 fn grid(rows: usize, count: usize) -> (CubeCount, CubeDim) {
     let (rows, across) = (rows as u32, count.div_ceil(UNITS as usize) as u32);
-    let down = rows.min(ROWS);
+    let down = rows.clamp(1, MOST_CUBES);
     (CubeCount::Static(across, down, rows.div_ceil(down)), CubeDim::new_1d(UNITS))
 }
 
