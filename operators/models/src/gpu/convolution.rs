@@ -18,7 +18,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::CubeBackend;
 
-use super::{MOST_CUBES, UNITS, empty};
+use super::product::product;
+use super::{MOST_CUBES, UNITS, empty, reshaped};
 use crate::cpu::window::Geometry;
 
 /// Most bytes of columns at a time: the most that a small device binds, and about what a large one caches.
@@ -98,9 +99,9 @@ pub(crate) fn convolve(
     let weight = matrix(weight, sizes.outputs);
     let result = empty(&input, shape);
     for samples in parts(sizes) {
-        let columns = gather(&input, sizes.inputs, samples, window);
-        let product = CubeBackend::float_matmul(weight.clone(), columns);
-        spread(product, &bias, &result, samples, single);
+        let columns = gather(&input, sizes.inputs, samples, window, false);
+        let outputs = product(weight.clone(), columns);
+        spread(outputs, &bias, &result, samples, single);
     }
     result
 }
@@ -121,8 +122,8 @@ pub(crate) fn convolve_back(
     let weight = turned(matrix(weight, sizes.outputs));
     let result = empty(&output, shape);
     for samples in parts(sizes) {
-        let rows = gather(&output, sizes.outputs, samples, single);
-        let columns = CubeBackend::float_matmul(weight.clone(), rows);
+        let rows = gather(&output, sizes.outputs, samples, single, false);
+        let columns = product(weight.clone(), rows);
         spread(columns, &bias, &result, samples, window);
     }
     result
@@ -141,21 +142,16 @@ pub(crate) fn weight_gradient(
     let single = Window::single(window.outputs());
     let row = sizes.inputs * window.taps();
     let by_sample = sizes.outputs * row <= MANY_WEIGHTS && window.outputs() >= MANY_OUTPUTS;
-    let product = |samples: Samples| {
-        let columns = gather(&input, sizes.inputs, samples, window);
-        let rows = gather(&gradient, sizes.outputs, samples, single);
+    let of_part = |samples: Samples| {
+        let [columns, rows] = [(&input, sizes.inputs, window), (&gradient, sizes.outputs, single)]
+            .map(|(of, channels, window)| gather(of, channels, samples, window, by_sample));
+        let products = product(rows, turned(columns));
         if !by_sample {
-            return CubeBackend::float_matmul(rows, turned(columns));
+            return products;
         }
-        let each = |tensor, rows| {
-            let tensor = reshaped(tensor, vec![rows, samples.count, window.outputs()]);
-            CubeBackend::float_swap_dims(tensor, 0, 1)
-        };
-        let columns = CubeBackend::float_swap_dims(each(columns, row), 1, 2);
-        let products = CubeBackend::float_matmul(each(rows, sizes.outputs), columns);
         reshaped(CubeBackend::float_sum_dim(products, 0), vec![sizes.outputs, row])
     };
-    let sum = parts(sizes).map(product).reduce(CubeBackend::float_add);
+    let sum = parts(sizes).map(of_part).reduce(CubeBackend::float_add);
     reshaped(sum.expect("a batch holds samples"), shape)
 }
 
@@ -174,18 +170,29 @@ fn matrix(weight: CubeTensor, rows: usize) -> CubeTensor {
     reshaped(weight, vec![rows, columns])
 }
 
-fn reshaped(tensor: CubeTensor, shape: Vec<usize>) -> CubeTensor {
-    CubeBackend::float_reshape(tensor, shape.into())
+/// Matrices, rows for columns.
+fn turned(matrices: CubeTensor) -> CubeTensor {
+    let rank = matrices.meta.num_dims();
+    CubeBackend::float_swap_dims(matrices, rank - 2, rank - 1)
 }
 
-fn turned(matrix: CubeTensor) -> CubeTensor {
-    CubeBackend::float_swap_dims(matrix, 0, 1)
-}
-
-/// What each output of these samples sees, `[channels * taps, samples * outputs]`.
-fn gather(input: &CubeTensor, channels: usize, samples: Samples, window: Window) -> CubeTensor {
+/// What each output of these samples sees, `[channels * taps, samples * outputs]`, or
+/// `[samples, channels * taps, outputs]`.
+fn gather(
+    input: &CubeTensor,
+    channels: usize,
+    samples: Samples,
+    window: Window,
+    by_sample: bool,
+) -> CubeTensor {
     let (rows, count) = (channels * window.taps(), samples.count * window.outputs());
-    let columns = empty(input, vec![rows, count]);
+    let columns = empty(
+        input,
+        match by_sample {
+            true => vec![samples.count, rows, window.outputs()],
+            false => vec![rows, count],
+        },
+    );
     let (cubes, cube) = grid(rows, count);
     // SAFETY: every unit that is not past a row's end writes the one number that is its own, and
     // reads a number of a sample and channel that `input` has.
@@ -201,6 +208,7 @@ fn gather(input: &CubeTensor, channels: usize, samples: Samples, window: Window)
             samples.first,
             count,
             window,
+            by_sample,
         );
     }
     columns
@@ -215,7 +223,6 @@ fn spread(
     samples: Samples,
     window: Window,
 ) {
-    let columns = into_contiguous(columns);
     let channels = offsets.meta.num_elements();
     let rows = channels * samples.count;
     let (cubes, cube) = grid(rows, window.inputs());
@@ -253,6 +260,7 @@ fn gather_kernel(
     first: usize,
     count: usize,
     #[comptime] window: Window,
+    #[comptime] by_sample: bool,
 ) {
     let at = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
     let row = (CUBE_POS_Y + CUBE_POS_Z * CUBE_COUNT_Y) as usize;
@@ -266,6 +274,11 @@ fn gather_kernel(
     let tap_z = tap / comptime![window.kernel[2] * window.kernel[1]];
     let outputs = comptime![window.outputs()];
     let (sample, cell) = (first + at / outputs, at % outputs);
+    let place = if comptime![by_sample] {
+        ((at / outputs) * channels * taps + row) * outputs + cell
+    } else {
+        row * count + at
+    };
     let cell_x = cell % comptime![window.output[2]];
     let cell_y = cell / comptime![window.output[2]] % comptime![window.output[1]];
     let cell_z = cell / comptime![window.output[2] * window.output[1]];
@@ -288,7 +301,7 @@ fn gather_kernel(
         let line = ((sample * channels + channel) * depth + z - before_z) * height + y - before_y;
         number = input[line * width + x - before_x];
     }
-    columns[row * count + at] = number;
+    columns[place] = number;
 }
 
 #[cube(launch_unchecked)]

@@ -3,6 +3,8 @@
 //! Every sum is added up in an order that depends on sizes alone, so that the same device gives the same
 //! bits again.
 
+use burn::backend::ops::FloatTensorOps;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
@@ -11,6 +13,7 @@ use burn_cubecl::tensor::CubeTensor;
 pub(crate) mod adam;
 pub(crate) mod batch_norm;
 pub(crate) mod convolution;
+pub(crate) mod product;
 
 /// Units that work together.
 const UNITS: u32 = 256;
@@ -21,6 +24,10 @@ const MOST_CUBES: u32 = 1 << 15;
 fn empty(like: &CubeTensor, shape: Vec<usize>) -> CubeTensor {
     let (client, device) = (like.client.clone(), like.device.clone());
     empty_device_contiguous_dtype(client, device, shape.into(), like.dtype)
+}
+
+fn reshaped(tensor: CubeTensor, shape: Vec<usize>) -> CubeTensor {
+    CubeBackend::float_reshape(tensor, shape.into())
 }
 
 /// A unit for each of `count` numbers, and some more: along x, then along y.
