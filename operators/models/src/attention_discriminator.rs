@@ -10,6 +10,7 @@ use crate::batch_norm::normalise;
 use crate::convolution::conv3d;
 use crate::generator::CUBE_LENS;
 use crate::layers::Trace;
+use crate::linear::linear;
 use crate::pose_generator::{STEM_EDGE, doublings};
 
 /// Configuration of an [`AttentionDiscriminator`].
@@ -80,7 +81,7 @@ impl AttentionDiscriminator {
         let features = layers.fold(grids.unsqueeze_dim::<5>(1), |x, (convolution, norm)| {
             normalise(norm, conv3d(convolution, x), self.leak)
         });
-        self.head.forward(features.flatten::<2>(1, 4)).flatten::<1>(0, 1)
+        linear(&self.head, features.flatten::<2>(1, 4)).flatten::<1>(0, 1)
     }
 
     pub(crate) fn trace(&self, trace: &mut Trace) {

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Tensor};
 use crate::attention::{Attention, AttentionConfig};
 use crate::convolution::conv2d;
 use crate::layers::Trace;
+use crate::linear::linear;
 
 /// Edges of the max pooling after each convolution.
 const POOLS: [usize; 3] = [2, 4, 4];
@@ -146,8 +147,8 @@ impl AttentionEncoder {
         }
         let layers = self.hidden.iter();
         let features = features.flatten::<2>(1, 3);
-        let features = layers.fold(features, |x, layer| relu(layer.forward(x)));
-        (self.mean.forward(features.clone()), self.log_deviation.forward(features) * 2.0)
+        let features = layers.fold(features, |x, layer| relu(linear(layer, x)));
+        (linear(&self.mean, features.clone()), linear(&self.log_deviation, features) * 2.0)
     }
 
     pub(crate) fn trace(&self, trace: &mut Trace) {

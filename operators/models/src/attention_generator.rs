@@ -10,6 +10,7 @@ use crate::batch_norm::normalise;
 use crate::convolution::transposed3d;
 use crate::generator::CUBE_LENS;
 use crate::layers::Trace;
+use crate::linear::linear;
 use crate::pose_generator::{STEM_EDGE, doublings};
 
 /// Configuration of an [`AttentionGenerator`].
@@ -71,7 +72,7 @@ impl AttentionGenerator {
     /// - result: `[batch, cube_len, cube_len, cube_len]`
     pub fn forward(&self, codes: Tensor<2>) -> Tensor<4> {
         let [batch, _] = codes.dims();
-        let stem = self.stem.forward(codes);
+        let stem = linear(&self.stem, codes);
         let channels = stem.dims()[1] / STEM_EDGE.pow(3);
         let mut grid = stem.reshape([batch, channels, STEM_EDGE, STEM_EDGE, STEM_EDGE]);
         for (i, convolution) in self.convolutions.iter().enumerate() {

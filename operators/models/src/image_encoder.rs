@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 use crate::batch_norm::normalise;
 use crate::convolution::conv2d;
 use crate::layers::Trace;
+use crate::linear::linear;
 
 /// Which encoder.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
@@ -162,7 +163,7 @@ impl ImageEncoder {
         let features = features.flatten::<2>(1, 3);
         match (&self.mean, &self.log_variance) {
             (Some(mean), Some(log_variance)) => {
-                (mean.forward(features.clone()), log_variance.forward(features))
+                (linear(mean, features.clone()), linear(log_variance, features))
             }
             _ => {
                 let mut halves = features.chunk(2, 1);

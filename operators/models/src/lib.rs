@@ -39,6 +39,7 @@ mod gpu;
 mod image_encoder;
 mod init;
 mod layers;
+mod linear;
 mod losses;
 mod multi_view_vae_gan;
 mod networks;

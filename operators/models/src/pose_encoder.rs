@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use crate::batch_norm::normalise;
 use crate::convolution::conv2d;
 use crate::layers::Trace;
+use crate::linear::linear;
 use crate::pose_fusion::{PoseBranch, PoseBranchConfig, PoseFusion};
 
 /// Configuration of a [`PoseEncoder`].
@@ -135,7 +136,7 @@ impl PoseEncoder {
             Some(branch) => branch.forward(features, poses),
             None => features.flatten::<2>(1, 3),
         };
-        (self.mean.forward(features.clone()), self.log_variance.forward(features))
+        (linear(&self.mean, features.clone()), linear(&self.log_variance, features))
     }
 
     pub(crate) fn trace(&self, trace: &mut Trace) {

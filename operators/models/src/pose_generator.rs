@@ -11,6 +11,7 @@ use crate::batch_norm::normalise;
 use crate::convolution::transposed3d;
 use crate::generator::CUBE_LENS;
 use crate::layers::Trace;
+use crate::linear::linear;
 
 /// Edge of the grid that a linear layer makes of a code.
 pub(crate) const STEM_EDGE: usize = 4;
@@ -91,7 +92,7 @@ impl PoseGenerator {
     /// - result: `[batch, cube_len, cube_len, cube_len]`
     pub fn forward(&self, codes: Tensor<2>) -> Tensor<4> {
         let [batch, _] = codes.dims();
-        let stem = self.stem.forward(codes);
+        let stem = linear(&self.stem, codes);
         let channels = stem.dims()[1] / STEM_EDGE.pow(3);
         let grid = stem.reshape([batch, channels, STEM_EDGE, STEM_EDGE, STEM_EDGE]);
         let layers = self.normalisations.iter().zip(&self.convolutions);

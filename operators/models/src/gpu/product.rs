@@ -20,10 +20,14 @@ const ACROSS: usize = 8;
 const COLUMNS: usize = SIDE * ACROSS;
 /// Products of a sum that are made between two waits.
 const DEPTH: usize = 16;
-/// Cubes that keep a large device busy.
+/// Cubes that a large device works on at once.
 const CUBES: usize = 256;
-/// Products of a sum from which a part is worth a cube.
+/// Products of a sum from which a part is worth a cube, and most parts of a sum where rows of tiles are many.
 const PART: usize = 256;
+const MOST_PARTS: usize = 8;
+/// Numbers between two lines of a tile in shared memory: what units read together lies in different banks, and
+/// four numbers can be read at once.
+const GAP: usize = 4;
 
 /// What the kernel is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +64,7 @@ pub(crate) fn product(left: CubeTensor, right: CubeTensor) -> CubeTensor {
         right_by_rows: of_right[2] == 1,
     };
     let (across, down) = (n.div_ceil(COLUMNS), m.div_ceil(tile.rows()));
-    let parts = (CUBES / (across * down * batch)).min(k / PART).max(1);
+    let parts = parts(across * down * batch, k);
     let part = k.div_ceil(parts).next_multiple_of(DEPTH);
     let result = empty(&left, vec![batch, parts, m, n]);
     // SAFETY: units read only what lies within `m`, `n` and `k`, which are the tensors' own sizes, and write
@@ -92,6 +96,17 @@ pub(crate) fn product(left: CubeTensor, right: CubeTensor) -> CubeTensor {
     reshaped(sum, if rank == 3 { vec![batch, m, n] } else { vec![m, n] })
 }
 
+/// Parts of a sum of `k` products with which the last cubes do not wait long for each other.
+fn parts(tiles: usize, k: usize) -> usize {
+    let few = (CUBES / tiles).max(MOST_PARTS).min(k / PART).max(1);
+    // Rounds of cubes, each as long as a part, and for each part the sums that are added up afterwards.
+    let cost = |parts: usize| {
+        let rounds = (tiles * parts).div_ceil(CUBES) as f64 / parts as f64;
+        rounds * k as f64 + 16.0 * (tiles * (parts - 1)) as f64 / CUBES as f64
+    };
+    (1..=few).min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(1)
+}
+
 #[cube(launch_unchecked)]
 fn product_kernel(
     left: &[f32],
@@ -110,15 +125,13 @@ fn product_kernel(
     right_column: usize,
     #[comptime] tile: Tile,
 ) {
-    let rows = comptime![tile.rows()];
-    // One more, so that what units read together lies in different banks.
-    let left_line = comptime![tile.rows() + 1];
-    let right_line = comptime![COLUMNS + 1];
-    let mut lefts = Shared::new_slice(comptime![DEPTH * (tile.rows() + 1)]);
-    let mut rights = Shared::new_slice(comptime![DEPTH * (COLUMNS + 1)]);
+    let left_line = comptime![tile.rows() + GAP];
+    let right_line = comptime![COLUMNS + GAP];
+    let mut lefts = Shared::new_aligned_slice(comptime![DEPTH * (tile.rows() + GAP)], 16usize);
+    let mut rights = Shared::new_aligned_slice(comptime![DEPTH * (COLUMNS + GAP)], 16usize);
     let unit = UNIT_POS_X as usize;
     let (unit_row, unit_column) = (unit / comptime![SIDE], unit % comptime![SIDE]);
-    let first_row = CUBE_POS_Y as usize * rows;
+    let first_row = CUBE_POS_Y as usize * comptime![tile.rows()];
     let first_column = CUBE_POS_X as usize * comptime![COLUMNS];
     let slice = CUBE_POS_Z as usize;
     let begin = slice % parts * part;
@@ -131,51 +144,46 @@ fn product_kernel(
     for i in 0..comptime![tile.down * ACROSS] {
         sums[i] = 0.0f32;
     }
+    let mut next_left = Array::<f32>::new(comptime![tile.down]);
+    let mut next_right = Array::<f32>::new(comptime![ACROSS]);
+    let rows =
+        Lines { first: first_row, end: m, start: left_start, step: left_row, down: left_column };
+    let columns = Lines {
+        first: first_column,
+        end: n,
+        start: right_start,
+        step: right_column,
+        down: right_row,
+    };
+    fetch_left(left, &mut next_left, &rows, begin, end, tile);
+    fetch_right(right, &mut next_right, &columns, begin, end, tile);
     let mut at = begin;
     while at < end {
         #[unroll]
         for i in 0..comptime![tile.down] {
-            let place = unit + comptime![i * SIDE * SIDE];
-            let (row, depth) = if comptime![tile.left_by_rows] {
-                (place / comptime![DEPTH], place % comptime![DEPTH])
-            } else {
-                (place % rows, place / rows)
-            };
-            let mut number = 0.0f32;
-            if first_row + row < m && at + depth < end {
-                number =
-                    left[left_start + (first_row + row) * left_row + (at + depth) * left_column];
-            }
-            lefts[depth * left_line + row] = number;
+            let (row, depth) = left_place(unit + comptime![i * SIDE * SIDE], tile);
+            lefts[depth * left_line + row] = next_left[i];
         }
         #[unroll]
         for i in 0..comptime![ACROSS] {
-            let place = unit + comptime![i * SIDE * SIDE];
-            let (depth, column) = if comptime![tile.right_by_rows] {
-                (place / comptime![COLUMNS], place % comptime![COLUMNS])
-            } else {
-                (place % comptime![DEPTH], place / comptime![DEPTH])
-            };
-            let mut number = 0.0f32;
-            if first_column + column < n && at + depth < end {
-                number = right[right_start
-                    + (at + depth) * right_row
-                    + (first_column + column) * right_column];
-            }
-            rights[depth * right_line + column] = number;
+            let (depth, column) = right_place(unit + comptime![i * SIDE * SIDE], tile);
+            rights[depth * right_line + column] = next_right[i];
         }
         sync_cube();
+        // What comes next is on its way from memory while the sums of what is here are made.
+        at += comptime![DEPTH];
+        fetch_left(left, &mut next_left, &rows, at, end, tile);
+        fetch_right(right, &mut next_right, &columns, at, end, tile);
         #[unroll]
         for depth in 0..comptime![DEPTH] {
             let mut of_left = Array::<f32>::new(comptime![tile.down]);
             #[unroll]
             for i in 0..comptime![tile.down] {
-                of_left[i] =
-                    lefts[depth * left_line + unit_row * comptime![tile.down] + i];
+                of_left[i] = lefts[depth * left_line + unit_row * comptime![tile.down] + i];
             }
             #[unroll]
             for j in 0..comptime![ACROSS] {
-                let of_right = rights[depth * right_line + unit_column + comptime![j * SIDE]];
+                let of_right = rights[depth * right_line + own_column(unit_column, j)];
                 #[unroll]
                 for i in 0..comptime![tile.down] {
                     sums[comptime![i * ACROSS + j]] += of_left[i] * of_right;
@@ -183,19 +191,102 @@ fn product_kernel(
             }
         }
         sync_cube();
-        at += comptime![DEPTH];
     }
     #[unroll]
     for i in 0..comptime![tile.down] {
         let row = first_row + unit_row * comptime![tile.down] + i;
         #[unroll]
         for j in 0..comptime![ACROSS] {
-            let column = first_column + unit_column + comptime![j * SIDE];
+            let column = first_column + own_column(unit_column, j);
             if row < m && column < n {
                 result[(slice * m + row) * n + column] = sums[comptime![i * ACROSS + j]];
             }
         }
     }
+}
+
+/// Fetches a unit's share of the left matrix's columns from `at` on, zeros where there are none.
+#[cube]
+fn fetch_left(
+    left: &[f32],
+    numbers: &mut Array<f32>,
+    lines: &Lines,
+    at: usize,
+    end: usize,
+    #[comptime] tile: Tile,
+) {
+    #[unroll]
+    for i in 0..comptime![tile.down] {
+        let (row, depth) =
+            left_place(UNIT_POS_X as usize + comptime![i * SIDE * SIDE], tile);
+        let mut number = 0.0f32;
+        if lines.first + row < lines.end && at + depth < end {
+            number = left[lines.start + (lines.first + row) * lines.step + (at + depth) * lines.down];
+        }
+        numbers[i] = number;
+    }
+}
+
+/// Fetches a unit's share of the right matrix's rows from `at` on, zeros where there are none.
+#[cube]
+fn fetch_right(
+    right: &[f32],
+    numbers: &mut Array<f32>,
+    lines: &Lines,
+    at: usize,
+    end: usize,
+    #[comptime] tile: Tile,
+) {
+    #[unroll]
+    for i in 0..comptime![ACROSS] {
+        let (depth, column) =
+            right_place(UNIT_POS_X as usize + comptime![i * SIDE * SIDE], tile);
+        let mut number = 0.0f32;
+        if lines.first + column < lines.end && at + depth < end {
+            number =
+                right[lines.start + (lines.first + column) * lines.step + (at + depth) * lines.down];
+        }
+        numbers[i] = number;
+    }
+}
+
+/// Rows of the left or columns of the right matrix.
+#[derive(CubeType)]
+struct Lines {
+    /// The tile's first, and the end of all.
+    first: usize,
+    end: usize,
+    /// Where the first of all begins.
+    start: usize,
+    /// From one to the next, and from one number to the next.
+    step: usize,
+    down: usize,
+}
+
+/// Row and depth of the number of the left matrix that a unit fetches, side by side with its neighbours' in memory.
+#[cube]
+fn left_place(place: usize, #[comptime] tile: Tile) -> (usize, usize) {
+    if comptime![tile.left_by_rows] {
+        (place / comptime![DEPTH], place % comptime![DEPTH])
+    } else {
+        (place % comptime![tile.rows()], place / comptime![tile.rows()])
+    }
+}
+
+/// Depth and column of the number of the right matrix that a unit fetches.
+#[cube]
+fn right_place(place: usize, #[comptime] tile: Tile) -> (usize, usize) {
+    if comptime![tile.right_by_rows] {
+        (place / comptime![COLUMNS], place % comptime![COLUMNS])
+    } else {
+        (place % comptime![DEPTH], place / comptime![DEPTH])
+    }
+}
+
+/// The columns of a tile that are a unit's own: twice four.
+#[cube]
+fn own_column(unit_column: usize, #[comptime] number: usize) -> usize {
+    unit_column * 4 + comptime![number % 4 + number / 4 * 4 * SIDE]
 }
 
 #[cfg(test)]
