@@ -31,6 +31,10 @@ import torch_parity
 PARTS = ["forward", "judge", "judge_back", "judge_adam", "fool", "back", "adam"]
 
 
+class Ended(SystemExit):
+    """A side makes no more steps."""
+
+
 class Ours:
     """The example, which makes a step for each line that it is sent."""
 
@@ -39,13 +43,23 @@ class Ours:
         self.child = subprocess.Popen(
             [binary, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
-    def step(self):
-        self.child.stdin.write("\n")
-        self.child.stdin.flush()
+    def ask(self):
+        """Begins a step, for `answer` to wait for."""
+        try:
+            self.child.stdin.write("\n")
+            self.child.stdin.flush()
+        except BrokenPipeError:
+            raise Ended("time_step has ended; its message stands above") from None
+
+    def answer(self):
         line = self.child.stdout.readline()
         if not line:
-            raise SystemExit("time_step has ended; its message stands above")
+            raise Ended("time_step has ended; its message stands above")
         return json.loads(line)
+
+    def step(self):
+        self.ask()
+        return self.answer()
 
     def end(self):
         self.child.stdin.close()
@@ -55,8 +69,8 @@ class Ours:
 class Theirs:
     """The same step in PyTorch."""
 
-    def __init__(self, options, device, compiled=False):
-        self.device = device
+    def __init__(self, options, device, compiled=False, tf32=True):
+        self.device, self.tf32 = device, tf32
         cube, image, width = options.cube, options.image, options.width
         less = lambda n: max(n // width, 1)
         sizes = torch_parity.vae(
@@ -85,6 +99,8 @@ class Theirs:
             parameter.grad = gradient
 
     def step(self):
+        # PyTorch's default for convolutions: products of numbers with ten bits of their fraction.
+        torch.backends.cudnn.allow_tf32 = self.tf32
         laps = [self.now()]
         mean, log_variance = self.E(self.images)
         seen = mean + (log_variance / 2).exp() * self.epsilon
@@ -168,21 +184,25 @@ def views(options):
         words = arguments_of(options, options.device[0]) + ["--views", str(count)]
         sides = [Ours(options.binary, options.threads, words + more) for more in ([], ["--one-by-one"])]
         steps = [[], []]
-        for turn in range(options.rounds + 1):
+        # On a card the first steps compile kernels, those of both sides at once.
+        first = 1 if options.device == ["cpu"] else 3
+        for side in sides:
+            side.ask()
+        for turn in range(options.rounds + first):
             for i, side in enumerate(sides):
-                step = side.step()
-                if turn > 0:
+                step = side.answer() if turn == 0 else side.step()
+                if turn >= first:
                     steps[i].append(step)
         for side in sides:
             side.end()
         cpu = [middle(s, lambda step: step["cpu_s"]) for s in steps]
         wall = [middle(s, lambda step: step["wall_s"]) for s in steps]
         peak = [max(step["peak_mib"] for step in s) for s in steps]
-        print(f"| {count} | {cpu[0]:.2f} | {cpu[1]:.2f} | {cpu[0] / cpu[1]:.2f} | {wall[0]:.2f} | {wall[1]:.2f} "
+        print(f"| {count} | {cpu[0]:.2f} | {cpu[1]:.2f} | {cpu[0] / cpu[1]:.2f} | {wall[0]:.3f} | {wall[1]:.3f} "
               f"| {peak[0]:.0f} | {peak[1]:.0f} |", flush=True)
 
 
-def busy_percent(side, seconds=3.0):
+def busy_percent(side, seconds=2.0):
     """Share of the time in which a kernel ran on the first card while `side` made steps; none without nvidia-smi."""
     if not shutil.which("nvidia-smi"):
         return None
@@ -204,37 +224,76 @@ def cell(walls, busy):
     return f"{statistics.median(walls) * 1e3:.1f}{share}"
 
 
+def side_of(options, name):
+    """What makes the steps of a column."""
+    match name:
+        case "torch":
+            return Theirs(options, "cuda")
+        case "torch fp32":
+            return Theirs(options, "cuda", tf32=False)
+        case "torch.compile":
+            return Theirs(options, "cuda", compiled=True)
+        case _:
+            return Ours(options.binary, options.threads, arguments_of(options, name))
+
+
+def measured(options, names):
+    """Walls and share of the card of each side, by turns; of one that fails none."""
+    sides, walls, busy = {}, {name: [] for name in names}, {}
+    for name in names:
+        with failing(name, sides):
+            sides[name] = side_of(options, name)
+            if isinstance(sides[name], Ours):
+                sides[name].ask()  # All compile at once.
+    # The first steps choose and compile kernels.
+    for turn in range(options.rounds + 3):
+        for name, side in list(sides.items()):
+            with failing(name, sides):
+                is_asked = turn == 0 and isinstance(side, Ours)
+                wall = (side.answer() if is_asked else side.step())["wall_s"]
+                if turn > 2:
+                    walls[name].append(wall)
+    for name, side in list(sides.items()):
+        with failing(name, sides):
+            busy[name] = busy_percent(side)
+            if isinstance(side, Ours):
+                side.end()
+    sides.clear()
+    with contextlib.suppress(RuntimeError):
+        torch.cuda.empty_cache()
+    return walls, busy
+
+
+@contextlib.contextmanager
+def failing(name, sides):
+    """A side that ends or finds no memory is left out from there on."""
+    try:
+        yield
+    except (Ended, RuntimeError) as fault:
+        print(f"{name}: {str(fault).splitlines()[0]}", flush=True)
+        sides.pop(name, None)
+
+
 def cards(options):
     """The step on devices that compute on their own, one size after the other."""
     has_cuda = torch.cuda.is_available()
     print(f"{torch.cuda.get_device_name() if has_cuda else 'no CUDA for PyTorch'}, torch {torch.__version__}, "
           f"{options.rounds} rounds; milliseconds of the wall a step, medians (share of the time in which the card was busy)")
-    print("| grid | batch | " + " | ".join(options.device) + " | torch | torch.compile |")
-    print("|---|---|" + "---|" * (len(options.device) + 2))
-    for cube in options.cubes:
-        for batch in options.batches:
-            options.cube, options.batch = cube, batch
-            sides = {name: Ours(options.binary, options.threads, arguments_of(options, name)) for name in options.device}
-            if has_cuda:
-                sides["torch"] = Theirs(options, "cuda")
-                if options.compile:
-                    sides["compiled"] = Theirs(options, "cuda", compiled=True)
-            walls = {name: [] for name in sides}
-            # The first steps choose and compile kernels.
-            for turn in range(options.rounds + 3):
-                for name, side in sides.items():
-                    wall = side.step()["wall_s"]
-                    if turn > 2:
-                        walls[name].append(wall)
-            busy = {name: busy_percent(side) for name, side in sides.items()}
-            for name in options.device:
-                sides[name].end()
-            columns = [*options.device, "torch", "compiled"]
-            cells = [cell(walls.get(column), busy.get(column)) for column in columns]
-            print(f"| {cube}^3 | {batch} | " + " | ".join(cells) + " |", flush=True)
-            del sides
-            with contextlib.suppress(RuntimeError):
-                torch.cuda.empty_cache()
+    names = [*options.device, *(["torch", "torch fp32"] if has_cuda else [])]
+    if has_cuda and options.compile:
+        names.append("torch.compile")
+    print("| grid | batch | " + " | ".join(names) + " |")
+    print("|---|---|" + "---|" * len(names))
+    for options.cube in options.cubes:
+        for options.batch in options.batches:
+            if options.apart:
+                found = [measured(options, [name]) for name in names]
+                walls = {name: of for one, _ in found for name, of in one.items()}
+                busy = {name: of for _, one in found for name, of in one.items()}
+            else:
+                walls, busy = measured(options, names)
+            cells = [cell(walls[name], busy.get(name)) for name in names]
+            print(f"| {options.cube}^3 | {options.batch} | " + " | ".join(cells) + " |", flush=True)
 
 
 def numbers(text):
@@ -253,6 +312,7 @@ def main():
     parser.add_argument("--rounds", default=7, type=int)
     parser.add_argument("--threads", default=os.cpu_count(), type=int)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--apart", action="store_true", help="one side after the other, where a card cannot hold all")
     options = parser.parse_args()
     options.batch, options.cube = options.batches[0], options.cubes[0]
     if options.views:

@@ -113,11 +113,12 @@ const WORDS: &[Word] = &[
         only_in: &[
             "operators/formats/src/parquet/bridge.rs",
             "operators/geometry/src/kernels/simd.rs",
+            "operators/models/src/gpu/",
             "src/allocator.rs",
             "fuzz/src/allocator.rs",
         ],
-        why: "only the bridge to the C Data Interface, the allocator and the fuzz targets' \
-              counting need it",
+        why: "only the bridge to the C Data Interface, wide registers, kernels of a GPU, the \
+              allocator and the fuzz targets' counting need it",
     },
 ];
 

@@ -50,8 +50,7 @@ impl ProductOps for Cube {
 
 impl<B: ProductOps, C: CheckpointStrategy> ProductOps for Autodiff<B, C> {
     fn product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
-        let kind =
-            WayBack.prepare::<C>([left.node(), right.node()]).compute_bound().stateful();
+        let kind = WayBack.prepare::<C>([left.node(), right.node()]).compute_bound().stateful();
         let [left, right] = [left, right].map(|tensor| tensor.into_primitive());
         match kind {
             OpsKind::UnTracked(operation) => operation.finish(B::product(left, right)),

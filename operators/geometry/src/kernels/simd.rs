@@ -1,8 +1,8 @@
 //! Wide instructions: runs a kernel compiled for the vectors that the machine at hand has.
 //!
 //! Builds target the oldest x86-64, so code for wider vectors must be chosen while running. A kernel
-//! is a [`Kernel`] whose `run` and all it calls are `#[inline(always)]`: the compiler then makes two
-//! copies of it, one for any machine and one for AVX2. Both copies do the same additions and
+//! is a [`Kernel`] whose `run` and all it calls are `#[inline(always)]`: the compiler then makes three
+//! copies of it, for AVX-512, for AVX2 and for any machine. All copies do the same additions and
 //! multiplications in the same order (nothing is contracted to a fused one), so their results are
 //! equal bit for bit.
 
@@ -18,15 +18,18 @@ pub(crate) trait Kernel {
     fn run(self) -> Self::Output;
 }
 
-/// Runs `kernel` with AVX2 where the machine has it, and without where it has not.
+/// Runs `kernel` with the widest vectors that the machine has.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn run_widest<K: Kernel>(kernel: K) -> K::Output {
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+    match Vectors::of_this_machine() {
+        #[expect(unsafe_code, reason = "a function for AVX-512 may be called where AVX-512 is")]
+        // SAFETY: this machine has just been seen to have it.
+        Vectors::Avx512 => unsafe { run_avx512(kernel) },
         #[expect(unsafe_code, reason = "a function for AVX2 may be called where AVX2 is")]
-        // SAFETY: the line above has just seen that this machine has both.
-        return unsafe { run_avx2(kernel) };
+        // SAFETY: this machine has just been seen to have it.
+        Vectors::Avx2 => unsafe { run_avx2(kernel) },
+        Vectors::Plain => kernel.run(),
     }
-    kernel.run()
 }
 
 /// Runs `kernel`.
@@ -35,9 +38,36 @@ pub(crate) fn run_widest<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
 }
 
+/// Which vectors there are.
+#[cfg(target_arch = "x86_64")]
+enum Vectors {
+    Avx512,
+    Avx2,
+    Plain,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Vectors {
+    fn of_this_machine() -> Self {
+        use std::arch::is_x86_feature_detected as has;
+        let has_avx2 = has!("avx2") && has!("bmi1") && has!("bmi2") && has!("lzcnt");
+        if !has_avx2 || !has!("popcnt") {
+            return Self::Plain;
+        }
+        let has_avx512 = has!("avx512f") && has!("avx512vl") && has!("avx512dq");
+        if has_avx512 && has!("avx512bw") { Self::Avx512 } else { Self::Avx2 }
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512vl,avx512dq,avx512bw")]
+fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
 }
 
@@ -174,12 +204,15 @@ impl Pair for Plain {
 /// Runs `kernel` with the registers of AVX2 where the machine has them, and plainly where it has not.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn run_widest_pairs<K: PairKernel>(kernel: K) {
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2") {
+    match Vectors::of_this_machine() {
+        #[expect(unsafe_code, reason = "a function for AVX-512 may be called where AVX-512 is")]
+        // SAFETY: this machine has just been seen to have it.
+        Vectors::Avx512 => unsafe { avx2::run_with_avx512(kernel) },
         #[expect(unsafe_code, reason = "a function for AVX2 may be called where AVX2 is")]
-        // SAFETY: the line above has just seen that this machine has both.
-        return unsafe { avx2::run(kernel) };
+        // SAFETY: this machine has just been seen to have it.
+        Vectors::Avx2 => unsafe { avx2::run(kernel) },
+        Vectors::Plain => kernel.run::<Plain>(),
     }
-    kernel.run::<Plain>();
 }
 
 /// Runs `kernel`.
@@ -206,7 +239,7 @@ mod avx2 {
 
     use super::{PAIR, Pair, PairKernel};
 
-    /// Pairs in registers of AVX2. Nobody outside can name it, so that whoever has it was run by [`run`].
+    /// Pairs in registers of AVX2. Nobody outside can name it, so that whoever has it was run from here.
     struct Registers;
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
@@ -214,7 +247,14 @@ mod avx2 {
         kernel.run::<Registers>();
     }
 
-    // SAFETY of all calls: a `Registers` is only told to a kernel by `run`, which runs where AVX2 is.
+    /// [`run`], and the compiler may use AVX-512 in the kernel.
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512vl,avx512dq,avx512bw")]
+    pub(super) fn run_with_avx512<K: PairKernel>(kernel: K) {
+        kernel.run::<Registers>();
+    }
+
+    // SAFETY of all calls: only `run` and `run_with_avx512`, which run where AVX2 is, tell a kernel of
+    // `Registers`.
     impl Pair for Registers {
         type Reals = __m256;
         type Wholes = __m256i;

@@ -5,7 +5,7 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{empty, unit, units};
+use super::tensors::{empty, unit, units};
 use crate::cpu::adam::Factors;
 
 /// Weights and moments after a step; all tensors are flat and of one length.

@@ -9,7 +9,7 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{UNITS, empty, unit, units};
+use super::tensors::{UNITS, empty, unit, units};
 use crate::cpu::batch_norm::Rule;
 
 /// Cubes that keep a large device busy.
@@ -118,38 +118,73 @@ pub(crate) fn normalise_back(
     rule: Rule,
 ) -> [CubeTensor; 3] {
     let [input, gradient] = [input, gradient].map(into_contiguous);
-    let (layout, client) = (Layout::of(&input), input.client.clone());
-    let Layout { batch, channels, len } = layout;
-    let parts = layout.parts();
-    let sums = empty(&input, vec![2, channels, parts]);
-    let [of_gamma, of_beta] = [0; 2].map(|_| empty(&input, vec![channels]));
+    let channelwise = channelwise.map(into_contiguous);
+    let [of_gamma, of_beta] = sums_back([&input, &gradient], &channelwise, rule);
+    let layout = Layout::of(&input);
     let of_input = empty(&input, input.meta.shape().to_vec());
-    let [gamma, beta, mean, variance] = channelwise.map(into_contiguous);
+    let (cubes, cube) = units(layout.numbers());
+    let [gamma, beta, mean, variance] = channelwise.map(CubeTensor::into_buffer_arg);
+    // SAFETY: units past the end do nothing, and all others read and write at places that `layout` has.
+    #[expect(unsafe_code, reason = "the kernel itself looks where the numbers end")]
+    unsafe {
+        normalise_back_kernel::launch_unchecked(
+            &input.client.clone(),
+            cubes,
+            cube,
+            input.into_buffer_arg(),
+            gradient.into_buffer_arg(),
+            gamma,
+            beta,
+            mean,
+            variance,
+            of_beta.clone().into_buffer_arg(),
+            of_gamma.clone().into_buffer_arg(),
+            of_input.clone().into_buffer_arg(),
+            layout.channels,
+            layout.len,
+            layout.numbers(),
+            (layout.batch * layout.len) as f32,
+            rule.epsilon as f32,
+            rule.slope as f32,
+        );
+    }
+    [of_input, of_gamma, of_beta]
+}
+
+/// Gradients of `gamma` and `beta`.
+fn sums_back(
+    [input, gradient]: [&CubeTensor; 2],
+    channelwise: &[CubeTensor; 4],
+    rule: Rule,
+) -> [CubeTensor; 2] {
+    let layout = Layout::of(input);
+    let (parts, channels) = (layout.parts(), layout.channels);
+    let sums = empty(input, vec![2, channels, parts]);
+    let [of_gamma, of_beta] = [0; 2].map(|_| empty(input, vec![channels]));
     let (by_channel, cube) = units(channels);
-    let (by_number, _) = units(layout.numbers());
-    let (epsilon, slope) = (rule.epsilon as f32, rule.slope as f32);
     let arg = |tensor: &CubeTensor| tensor.clone().into_buffer_arg();
+    let [gamma, beta, mean, variance] = channelwise.each_ref().map(arg);
     // SAFETY: units past the end do nothing, and all others read and write at places that `layout` has.
     #[expect(unsafe_code, reason = "the kernels themselves look where the numbers end")]
     unsafe {
         sum_back_kernel::launch_unchecked(
-            &client,
+            &input.client,
             CubeCount::Static(parts as u32, channels as u32, 1),
             cube,
-            arg(&input),
-            arg(&gradient),
-            arg(&gamma),
-            arg(&beta),
-            arg(&mean),
-            arg(&variance),
+            arg(input),
+            arg(gradient),
+            gamma,
+            beta,
+            mean,
+            variance,
             arg(&sums),
-            batch,
-            len,
-            epsilon,
-            slope,
+            layout.batch,
+            layout.len,
+            rule.epsilon as f32,
+            rule.slope as f32,
         );
         total_kernel::launch_unchecked(
-            &client,
+            &input.client,
             by_channel,
             cube,
             arg(&sums),
@@ -158,28 +193,8 @@ pub(crate) fn normalise_back(
             channels,
             parts,
         );
-        normalise_back_kernel::launch_unchecked(
-            &client,
-            by_number,
-            cube,
-            arg(&input),
-            arg(&gradient),
-            arg(&gamma),
-            arg(&beta),
-            arg(&mean),
-            arg(&variance),
-            arg(&of_beta),
-            arg(&of_gamma),
-            arg(&of_input),
-            channels,
-            len,
-            layout.numbers(),
-            (batch * len) as f32,
-            epsilon,
-            slope,
-        );
     }
-    [of_input, of_gamma, of_beta]
+    [of_gamma, of_beta]
 }
 
 /// Puts the sums of two numbers of each unit of a cube where they belong: `sums` is `[2, channels, parts]`.

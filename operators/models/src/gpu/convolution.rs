@@ -12,14 +12,14 @@
 //! a run starts at once, and one that is repeated does the same sums in the same order.
 
 use burn::backend::ops::FloatTensorOps;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
-use burn_cubecl::CubeBackend;
 
 use super::product::product;
-use super::{MOST_CUBES, UNITS, empty, reshaped};
+use super::tensors::{MOST_CUBES, UNITS, empty, reshaped};
 use crate::cpu::window::Geometry;
 
 /// Most bytes of columns at a time: the most that a small device binds, and about what a large one caches.
@@ -286,11 +286,8 @@ fn gather_kernel(
     let x = cell_x * comptime![window.stride[2]] + tap_x;
     let y = cell_y * comptime![window.stride[1]] + tap_y;
     let z = cell_z * comptime![window.stride[0]] + tap_z;
-    let (before_x, before_y, before_z) = (
-        comptime![window.padding[2]],
-        comptime![window.padding[1]],
-        comptime![window.padding[0]],
-    );
+    let (before_x, before_y, before_z) =
+        (comptime![window.padding[2]], comptime![window.padding[1]], comptime![window.padding[0]]);
     let (width, height, depth) =
         (comptime![window.input[2]], comptime![window.input[1]], comptime![window.input[0]]);
     let is_in_x = x >= before_x && x < before_x + width;
@@ -332,8 +329,9 @@ fn spread_kernel(
     for step_z in 0..comptime![window.steps(0)] {
         let tap_z = z % comptime![window.stride[0]] + comptime![step_z * window.stride[0]];
         let cell_z = (z - tap_z) / comptime![window.stride[0]];
-        let sees_z =
-            tap_z < comptime![window.kernel[0]] && tap_z <= z && cell_z < comptime![window.output[0]];
+        let sees_z = tap_z < comptime![window.kernel[0]]
+            && tap_z <= z
+            && cell_z < comptime![window.output[0]];
         #[unroll]
         for step_y in 0..comptime![window.steps(1)] {
             let tap_y = y % comptime![window.stride[1]] + comptime![step_y * window.stride[1]];

@@ -11,7 +11,7 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{empty, reshaped};
+use super::tensors::{empty, reshaped};
 
 /// Units along a side of a cube, and numbers of a row that one of them makes.
 const SIDE: usize = 16;
@@ -28,6 +28,7 @@ const MOST_PARTS: usize = 8;
 /// Numbers between two lines of a tile in shared memory: what units read together lies in different banks, and
 /// four numbers can be read at once.
 const GAP: usize = 4;
+const RIGHT_LINE: usize = COLUMNS + GAP;
 
 /// What the kernel is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +43,11 @@ struct Tile {
 impl Tile {
     fn rows(&self) -> usize {
         SIDE * self.down
+    }
+
+    /// Numbers from one column of the left matrix to the next in shared memory.
+    fn left_line(&self) -> usize {
+        self.rows() + GAP
     }
 }
 
@@ -125,10 +131,8 @@ fn product_kernel(
     right_column: usize,
     #[comptime] tile: Tile,
 ) {
-    let left_line = comptime![tile.rows() + GAP];
-    let right_line = comptime![COLUMNS + GAP];
-    let mut lefts = Shared::new_aligned_slice(comptime![DEPTH * (tile.rows() + GAP)], 16usize);
-    let mut rights = Shared::new_aligned_slice(comptime![DEPTH * (COLUMNS + GAP)], 16usize);
+    let mut lefts = Shared::new_aligned_slice(comptime![DEPTH * tile.left_line()], 16usize);
+    let mut rights = Shared::new_aligned_slice(comptime![DEPTH * RIGHT_LINE], 16usize);
     let unit = UNIT_POS_X as usize;
     let (unit_row, unit_column) = (unit / comptime![SIDE], unit % comptime![SIDE]);
     let first_row = CUBE_POS_Y as usize * comptime![tile.rows()];
@@ -159,37 +163,13 @@ fn product_kernel(
     fetch_right(right, &mut next_right, &columns, begin, end, tile);
     let mut at = begin;
     while at < end {
-        #[unroll]
-        for i in 0..comptime![tile.down] {
-            let (row, depth) = left_place(unit + comptime![i * SIDE * SIDE], tile);
-            lefts[depth * left_line + row] = next_left[i];
-        }
-        #[unroll]
-        for i in 0..comptime![ACROSS] {
-            let (depth, column) = right_place(unit + comptime![i * SIDE * SIDE], tile);
-            rights[depth * right_line + column] = next_right[i];
-        }
+        put(&mut lefts, &mut rights, &next_left, &next_right, tile);
         sync_cube();
         // What comes next is on its way from memory while the sums of what is here are made.
         at += comptime![DEPTH];
         fetch_left(left, &mut next_left, &rows, at, end, tile);
         fetch_right(right, &mut next_right, &columns, at, end, tile);
-        #[unroll]
-        for depth in 0..comptime![DEPTH] {
-            let mut of_left = Array::<f32>::new(comptime![tile.down]);
-            #[unroll]
-            for i in 0..comptime![tile.down] {
-                of_left[i] = lefts[depth * left_line + unit_row * comptime![tile.down] + i];
-            }
-            #[unroll]
-            for j in 0..comptime![ACROSS] {
-                let of_right = rights[depth * right_line + own_column(unit_column, j)];
-                #[unroll]
-                for i in 0..comptime![tile.down] {
-                    sums[comptime![i * ACROSS + j]] += of_left[i] * of_right;
-                }
-            }
-        }
+        add_products(&mut sums, &lefts, &rights, tile);
         sync_cube();
     }
     #[unroll]
@@ -200,6 +180,52 @@ fn product_kernel(
             let column = first_column + own_column(unit_column, j);
             if row < m && column < n {
                 result[(slice * m + row) * n + column] = sums[comptime![i * ACROSS + j]];
+            }
+        }
+    }
+}
+
+/// Puts what a unit has fetched where all of its cube read it.
+#[cube]
+fn put(
+    lefts: &mut [f32],
+    rights: &mut [f32],
+    of_left: &Array<f32>,
+    of_right: &Array<f32>,
+    #[comptime] tile: Tile,
+) {
+    let unit = UNIT_POS_X as usize;
+    #[unroll]
+    for i in 0..comptime![tile.down] {
+        let (row, depth) = left_place(unit + comptime![i * SIDE * SIDE], tile);
+        lefts[depth * comptime![tile.left_line()] + row] = of_left[i];
+    }
+    #[unroll]
+    for i in 0..comptime![ACROSS] {
+        let (depth, column) = right_place(unit + comptime![i * SIDE * SIDE], tile);
+        rights[depth * comptime![RIGHT_LINE] + column] = of_right[i];
+    }
+}
+
+/// Adds the products of what is in shared memory to a unit's sums.
+#[cube]
+fn add_products(sums: &mut Array<f32>, lefts: &[f32], rights: &[f32], #[comptime] tile: Tile) {
+    let unit = UNIT_POS_X as usize;
+    let (unit_row, unit_column) = (unit / comptime![SIDE], unit % comptime![SIDE]);
+    #[unroll]
+    for depth in 0..comptime![DEPTH] {
+        let mut of_left = Array::<f32>::new(comptime![tile.down]);
+        #[unroll]
+        for i in 0..comptime![tile.down] {
+            let line = depth * comptime![tile.left_line()];
+            of_left[i] = lefts[line + unit_row * comptime![tile.down] + i];
+        }
+        #[unroll]
+        for j in 0..comptime![ACROSS] {
+            let of_right = rights[depth * comptime![RIGHT_LINE] + own_column(unit_column, j)];
+            #[unroll]
+            for i in 0..comptime![tile.down] {
+                sums[comptime![i * ACROSS + j]] += of_left[i] * of_right;
             }
         }
     }
@@ -217,11 +243,11 @@ fn fetch_left(
 ) {
     #[unroll]
     for i in 0..comptime![tile.down] {
-        let (row, depth) =
-            left_place(UNIT_POS_X as usize + comptime![i * SIDE * SIDE], tile);
+        let (row, depth) = left_place(UNIT_POS_X as usize + comptime![i * SIDE * SIDE], tile);
         let mut number = 0.0f32;
         if lines.first + row < lines.end && at + depth < end {
-            number = left[lines.start + (lines.first + row) * lines.step + (at + depth) * lines.down];
+            number =
+                left[lines.start + (lines.first + row) * lines.step + (at + depth) * lines.down];
         }
         numbers[i] = number;
     }
@@ -239,12 +265,11 @@ fn fetch_right(
 ) {
     #[unroll]
     for i in 0..comptime![ACROSS] {
-        let (depth, column) =
-            right_place(UNIT_POS_X as usize + comptime![i * SIDE * SIDE], tile);
+        let (depth, column) = right_place(UNIT_POS_X as usize + comptime![i * SIDE * SIDE], tile);
         let mut number = 0.0f32;
         if lines.first + column < lines.end && at + depth < end {
-            number =
-                right[lines.start + (lines.first + column) * lines.step + (at + depth) * lines.down];
+            number = right
+                [lines.start + (lines.first + column) * lines.step + (at + depth) * lines.down];
         }
         numbers[i] = number;
     }
@@ -323,8 +348,7 @@ mod tests {
                 [(false, false), (true, false), (false, true), (true, true)]
             {
                 let matrices = |turn: bool, rows, columns, shift| {
-                    let sizes =
-                        if turn { [batch, columns, rows] } else { [batch, rows, columns] };
+                    let sizes = if turn { [batch, columns, rows] } else { [batch, rows, columns] };
                     let first = usize::from(batch == 1);
                     let (numbers, tensor) = wave(&sizes[first..], shift);
                     let rank = sizes.len() - first;
