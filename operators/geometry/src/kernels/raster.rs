@@ -111,9 +111,10 @@ impl Raster {
         self.tiles = width.div_ceil(TILE);
         self.touched = Area::nothing(width, height);
         self.nearness.clear();
-        self.nearness.resize(self.stride * height, NOTHING);
+        // A row more, since two are drawn at once.
+        self.nearness.resize(self.stride * (height + 1), NOTHING);
         // What it names is looked at only where something is near.
-        self.triangle.resize(self.stride * height, 0);
+        self.triangle.resize(self.stride * (height + 1), 0);
         for row in self.nearness.chunks_mut(self.stride) {
             // Nothing is nearer than what stands past the width.
             row[width..].fill(f32::INFINITY);
@@ -233,6 +234,10 @@ impl Raster {
     pub(crate) fn draw_narrow<P: Pair>(&mut self, number: u32, narrow: &Narrow) {
         let brush = Brush::<P>::new(number, narrow);
         let ([first, _], [top, bottom]) = (narrow.groups, narrow.rows);
+        if narrow.groups[1] - narrow.groups[0] == 1 {
+            self.draw_column(&brush, narrow);
+            return;
+        }
         if !narrow.is_sparse() {
             self.draw_box(&brush, narrow);
             return;
@@ -278,6 +283,41 @@ impl Raster {
         }
     }
 
+    /// Draws a triangle in one column of groups, two rows at once. The row after an odd last one holds nothing
+    /// of it: no centre there is above the lowest corner.
+    #[inline(always)]
+    fn draw_column<P: Pair>(&mut self, brush: &Brush<P>, narrow: &Narrow) {
+        let Narrow { groups: [first, _], rows: [top, bottom], value, step_y, .. } = *narrow;
+        let start =
+            |e: usize| P::stacked(P::add_wholes(P::wholes(value[e]), brush.steps[e]), step_y[e]);
+        let mut values = [start(0), start(1), start(2)];
+        let down = step_y.map(|step| P::wholes(2 * step));
+        let mut near = narrow.nearness.start;
+        for row in (top..bottom).step_by(2) {
+            let below = near + narrow.nearness.step_y;
+            let nears = P::add_reals(P::halves(near as f32, below as f32), brush.near_steps);
+            self.draw_rows(row * self.stride + first * GROUP, brush, values, nears);
+            (0..3).for_each(|e| values[e] = P::add_wholes(values[e], down[e]));
+            near = below + narrow.nearness.step_y;
+        }
+    }
+
+    /// Draws the samples of a group from sample `from` on and of the one below it.
+    #[inline(always)]
+    fn draw_rows<P: Pair>(
+        &mut self,
+        from: usize,
+        brush: &Brush<P>,
+        [a, b, c]: [P::Wholes; 3],
+        near: P::Reals,
+    ) {
+        let stride = self.stride;
+        let Some(nears) = two_groups(&mut self.nearness[from..], stride) else { return };
+        let Some(triangles) = two_groups(&mut self.triangle[from..], stride) else { return };
+        let here = P::lower(P::higher(near, brush.low), brush.high);
+        P::put_nearest_apart(nears, triangles, P::or(P::or(a, b), c), here, brush.number);
+    }
+
     /// Draws `count` pairs of groups in a row from sample `from` on, at which the edge functions have
     /// these values and the first sample is `near`. A group past the triangle's holds nothing of it.
     #[inline(always)]
@@ -315,6 +355,13 @@ impl Raster {
         let here = P::lower(P::higher(near, brush.low), brush.high);
         P::put_nearest(nears, triangles, P::or(P::or(a, b), c), here, brush.number);
     }
+}
+
+/// The first group of `samples` and that `stride` after it.
+#[inline(always)]
+fn two_groups<T>(samples: &mut [T], stride: usize) -> Option<[&mut [T; GROUP]; 2]> {
+    let (row, below) = samples.split_at_mut_checked(stride)?;
+    Some([row.first_chunk_mut()?, below.first_chunk_mut()?])
 }
 
 /// What all pairs of a triangle are drawn with.

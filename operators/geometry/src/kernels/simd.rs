@@ -101,6 +101,8 @@ pub(crate) trait Pair {
     fn wholes(value: i32) -> Self::Wholes;
     /// 0, `step`, twice `step` and so on.
     fn steps(step: i32) -> Self::Wholes;
+    /// The first half twice, the second time plus `down`.
+    fn stacked(a: Self::Wholes, down: i32) -> Self::Wholes;
     fn add_wholes(a: Self::Wholes, b: Self::Wholes) -> Self::Wholes;
     fn or(a: Self::Wholes, b: Self::Wholes) -> Self::Wholes;
 
@@ -109,6 +111,15 @@ pub(crate) trait Pair {
     fn put_nearest(
         nears: &mut [f32; PAIR],
         names: &mut [i32; PAIR],
+        outside: Self::Wholes,
+        here: Self::Reals,
+        name: Self::Wholes,
+    );
+
+    /// The same for two groups that lie apart.
+    fn put_nearest_apart(
+        nears: [&mut [f32; PAIR / 2]; 2],
+        names: [&mut [i32; PAIR / 2]; 2],
         outside: Self::Wholes,
         here: Self::Reals,
         name: Self::Wholes,
@@ -169,6 +180,11 @@ impl Pair for Plain {
     }
 
     #[inline(always)]
+    fn stacked(a: [i32x4; 2], down: i32) -> [i32x4; 2] {
+        [a[0], a[0] + i32x4::splat(down)]
+    }
+
+    #[inline(always)]
     fn add_wholes(a: [i32x4; 2], b: [i32x4; 2]) -> [i32x4; 2] {
         [a[0] + b[0], a[1] + b[1]]
     }
@@ -186,8 +202,20 @@ impl Pair for Plain {
         here: [f32x4; 2],
         name: [i32x4; 2],
     ) {
-        let (nears, names) = (nears.as_chunks_mut::<4>().0, names.as_chunks_mut::<4>().0);
-        for (i, (nears, names)) in nears.iter_mut().zip(names).enumerate() {
+        let ([first, second], []) = nears.as_chunks_mut() else { return };
+        let ([first_names, second_names], []) = names.as_chunks_mut() else { return };
+        Self::put_nearest_apart([first, second], [first_names, second_names], outside, here, name);
+    }
+
+    #[inline(always)]
+    fn put_nearest_apart(
+        nears: [&mut [f32; 4]; 2],
+        names: [&mut [i32; 4]; 2],
+        outside: [i32x4; 2],
+        here: [f32x4; 2],
+        name: [i32x4; 2],
+    ) {
+        for (i, (nears, names)) in nears.into_iter().zip(names).enumerate() {
             let (near, known) = (f32x4::new(*nears), i32x4::new(*names));
             // Outside it is a NaN, which is above nothing.
             let is_outside: i32x4 = outside[i] >> 31;
@@ -231,10 +259,11 @@ mod avx2 {
     use std::arch::x86_64::{
         __m256, __m256i, _CMP_EQ_OQ, _CMP_GT_OQ, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps,
         _mm256_blendv_epi8, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cmp_ps,
-        _mm256_cmpgt_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps,
-        _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_ps, _mm256_or_si256, _mm256_set1_epi32,
+        _mm256_cmpgt_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_loadu2_m128,
+        _mm256_loadu2_m128i, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_mullo_epi32,
+        _mm256_or_ps, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32,
         _mm256_set1_ps, _mm256_setr_epi32, _mm256_setr_ps, _mm256_srai_epi32, _mm256_storeu_ps,
-        _mm256_storeu_si256,
+        _mm256_storeu_si256, _mm256_storeu2_m128, _mm256_storeu2_m128i,
     };
 
     use super::{PAIR, Pair, PairKernel};
@@ -317,6 +346,15 @@ mod avx2 {
         }
 
         #[inline(always)]
+        fn stacked(a: __m256i, down: i32) -> __m256i {
+            // SAFETY: see above.
+            unsafe {
+                let down = _mm256_setr_epi32(0, 0, 0, 0, down, down, down, down);
+                _mm256_add_epi32(_mm256_permute2x128_si256::<0>(a, a), down)
+            }
+        }
+
+        #[inline(always)]
         fn add_wholes(a: __m256i, b: __m256i) -> __m256i {
             // SAFETY: see above.
             unsafe { _mm256_add_epi32(a, b) }
@@ -340,20 +378,54 @@ mod avx2 {
             unsafe {
                 let near = _mm256_loadu_ps(nears.as_ptr());
                 let known = _mm256_loadu_si256(names.as_ptr().cast());
-                // Outside it is a NaN, which is above nothing.
-                let is_outside = _mm256_castsi256_ps(_mm256_srai_epi32::<31>(outside));
-                let here = _mm256_or_ps(here, is_outside);
-                let is_nearer = _mm256_cmp_ps::<_CMP_GT_OQ>(here, near);
-                let is_as_near = _mm256_cmp_ps::<_CMP_EQ_OQ>(here, near);
-                let is_first = _mm256_castsi256_ps(_mm256_cmpgt_epi32(known, name));
-                let wins = _mm256_or_ps(is_nearer, _mm256_and_ps(is_as_near, is_first));
-                // Not chosen by `wins`: of that compilers make a store of some lanes, for which the
-                // next load of these numbers has to wait.
-                _mm256_storeu_ps(nears.as_mut_ptr(), _mm256_max_ps(here, near));
-                let wins = _mm256_castps_si256(wins);
-                let chosen = _mm256_blendv_epi8(known, name, wins);
+                let (near, chosen) = nearest(near, known, outside, here, name);
+                _mm256_storeu_ps(nears.as_mut_ptr(), near);
                 _mm256_storeu_si256(names.as_mut_ptr().cast(), chosen);
             }
+        }
+
+        #[inline(always)]
+        fn put_nearest_apart(
+            [nears, more_nears]: [&mut [f32; PAIR / 2]; 2],
+            [names, more_names]: [&mut [i32; PAIR / 2]; 2],
+            outside: __m256i,
+            here: __m256,
+            name: __m256i,
+        ) {
+            // SAFETY: see above; and the four pointers are to four numbers of 32 bits each.
+            unsafe {
+                let near = _mm256_loadu2_m128(more_nears.as_ptr(), nears.as_ptr());
+                let known = _mm256_loadu2_m128i(more_names.as_ptr().cast(), names.as_ptr().cast());
+                let (near, chosen) = nearest(near, known, outside, here, name);
+                _mm256_storeu2_m128(more_nears.as_mut_ptr(), nears.as_mut_ptr(), near);
+                let (more_names, names) = (more_names.as_mut_ptr(), names.as_mut_ptr());
+                _mm256_storeu2_m128i(more_names.cast(), names.cast(), chosen);
+            }
+        }
+    }
+
+    /// What is near, and its names, where `here` and `name` come to `near` and `known`.
+    #[inline(always)]
+    fn nearest(
+        near: __m256,
+        known: __m256i,
+        outside: __m256i,
+        here: __m256,
+        name: __m256i,
+    ) -> (__m256, __m256i) {
+        // SAFETY: see above.
+        unsafe {
+            // Outside it is a NaN, which is above nothing.
+            let is_outside = _mm256_castsi256_ps(_mm256_srai_epi32::<31>(outside));
+            let here = _mm256_or_ps(here, is_outside);
+            let is_nearer = _mm256_cmp_ps::<_CMP_GT_OQ>(here, near);
+            let is_as_near = _mm256_cmp_ps::<_CMP_EQ_OQ>(here, near);
+            let is_first = _mm256_castsi256_ps(_mm256_cmpgt_epi32(known, name));
+            let wins = _mm256_or_ps(is_nearer, _mm256_and_ps(is_as_near, is_first));
+            let wins = _mm256_castps_si256(wins);
+            // Not chosen by `wins`: of that compilers make a store of some lanes, for which the
+            // next load of these numbers has to wait.
+            (_mm256_max_ps(here, near), _mm256_blendv_epi8(known, name, wins))
         }
     }
 }
@@ -391,6 +463,7 @@ mod tests {
         #[inline(always)]
         fn run<P: Pair>(self) {
             let (mut nears, mut names) = ([0.0; PAIR], [3; PAIR]);
+            let (mut apart, mut apart_names) = ([0.0; 3 * PAIR / 2], [3; 3 * PAIR / 2]);
             for (i, (reals, whole)) in self.reals.windows(2).zip(self.wholes).enumerate() {
                 let ([a, b], [x, y]) =
                     ([P::all(reals[0]), P::all(reals[1])], [reals[0][0], *whole as f32]);
@@ -401,6 +474,19 @@ mod tests {
                 let name = P::wholes(whole % 5);
                 for here in [here, a, P::higher(a, b), P::lower(a, b), P::reals(1.0)] {
                     P::put_nearest(&mut nears, &mut names, outside, here, name);
+                    let ([first, _, second], []) = apart.as_chunks_mut() else { return };
+                    let ([first_name, _, second_name], []) = apart_names.as_chunks_mut() else {
+                        return;
+                    };
+                    P::put_nearest_apart(
+                        [first, second],
+                        [first_name, second_name],
+                        P::stacked(outside, *whole),
+                        here,
+                        name,
+                    );
+                    self.bits.extend(apart.map(f32::to_bits));
+                    self.bits.extend(apart_names.map(|x| x as u32));
                     self.bits
                         .extend(nears.map(f32::to_bits).into_iter().chain(names.map(|x| x as u32)));
                 }
