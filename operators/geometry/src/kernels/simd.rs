@@ -21,15 +21,7 @@ pub(crate) trait Kernel {
 /// Runs `kernel` with the widest vectors that the machine has.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn run_widest<K: Kernel>(kernel: K) -> K::Output {
-    match Vectors::of_this_machine() {
-        #[expect(unsafe_code, reason = "a function for AVX-512 may be called where AVX-512 is")]
-        // SAFETY: this machine has just been seen to have it.
-        Vectors::Avx512 => unsafe { run_avx512(kernel) },
-        #[expect(unsafe_code, reason = "a function for AVX2 may be called where AVX2 is")]
-        // SAFETY: this machine has just been seen to have it.
-        Vectors::Avx2 => unsafe { run_avx2(kernel) },
-        Vectors::Plain => kernel.run(),
-    }
+    Vectors::of_this_machine().run(kernel)
 }
 
 /// Runs `kernel`.
@@ -38,8 +30,9 @@ pub(crate) fn run_widest<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
 }
 
-/// Which vectors there are.
+/// Vectors that this machine was seen to have: there is no other way to come by one.
 #[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
 enum Vectors {
     Avx512,
     Avx2,
@@ -56,6 +49,30 @@ impl Vectors {
         }
         let has_avx512 = has!("avx512f") && has!("avx512vl") && has!("avx512dq");
         if has_avx512 && has!("avx512bw") { Self::Avx512 } else { Self::Avx2 }
+    }
+
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            #[expect(unsafe_code, reason = "a function for AVX-512 may be called where AVX-512 is")]
+            // SAFETY: this machine was seen to have it.
+            Self::Avx512 => unsafe { run_avx512(kernel) },
+            #[expect(unsafe_code, reason = "a function for AVX2 may be called where AVX2 is")]
+            // SAFETY: this machine was seen to have it.
+            Self::Avx2 => unsafe { run_avx2(kernel) },
+            Self::Plain => kernel.run(),
+        }
+    }
+
+    fn run_pairs<K: PairKernel>(self, kernel: K) {
+        match self {
+            #[expect(unsafe_code, reason = "a function for AVX-512 may be called where AVX-512 is")]
+            // SAFETY: this machine was seen to have it.
+            Self::Avx512 => unsafe { avx2::run_with_avx512(kernel) },
+            #[expect(unsafe_code, reason = "a function for AVX2 may be called where AVX2 is")]
+            // SAFETY: this machine was seen to have it.
+            Self::Avx2 => unsafe { avx2::run(kernel) },
+            Self::Plain => kernel.run::<Plain>(),
+        }
     }
 }
 
@@ -232,15 +249,7 @@ impl Pair for Plain {
 /// Runs `kernel` with the registers of AVX2 where the machine has them, and plainly where it has not.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn run_widest_pairs<K: PairKernel>(kernel: K) {
-    match Vectors::of_this_machine() {
-        #[expect(unsafe_code, reason = "a function for AVX-512 may be called where AVX-512 is")]
-        // SAFETY: this machine has just been seen to have it.
-        Vectors::Avx512 => unsafe { avx2::run_with_avx512(kernel) },
-        #[expect(unsafe_code, reason = "a function for AVX2 may be called where AVX2 is")]
-        // SAFETY: this machine has just been seen to have it.
-        Vectors::Avx2 => unsafe { avx2::run(kernel) },
-        Vectors::Plain => kernel.run::<Plain>(),
-    }
+    Vectors::of_this_machine().run_pairs(kernel);
 }
 
 /// Runs `kernel`.
@@ -434,6 +443,17 @@ mod avx2 {
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "x86_64")]
+    impl Vectors {
+        fn all_of_this_machine() -> &'static [Self] {
+            match Self::of_this_machine() {
+                Self::Avx512 => &[Self::Plain, Self::Avx2, Self::Avx512],
+                Self::Avx2 => &[Self::Plain, Self::Avx2],
+                Self::Plain => &[Self::Plain],
+            }
+        }
+    }
+
     struct Sums<'a>(&'a [f64]);
 
     impl Kernel for Sums<'_> {
@@ -446,10 +466,14 @@ mod tests {
     }
 
     #[test]
-    fn both_copies_give_the_same_bits() {
+    fn all_copies_give_the_same_bits() {
         let mut random = voxflow_contract::Random::new(1, &["simd"]);
         let numbers: Vec<f64> = (0..999).map(|_| random.range(-1e3, 1e3)).collect();
         assert_eq!(run_widest(Sums(&numbers)), Sums(&numbers).run());
+        #[cfg(target_arch = "x86_64")]
+        for vectors in Vectors::all_of_this_machine() {
+            assert_eq!(vectors.run(Sums(&numbers)), Sums(&numbers).run(), "{vectors:?}");
+        }
     }
 
     /// What every operation gives, one after the other, bit by bit.
@@ -492,13 +516,14 @@ mod tests {
                 }
                 if i % 7 == 0 {
                     (nears, names) = ([f32::NEG_INFINITY; PAIR], [0; PAIR]);
+                    (apart, apart_names) = ([f32::NEG_INFINITY; 12], [0; 12]);
                 }
             }
         }
     }
 
     #[test]
-    fn both_kinds_of_pairs_give_the_same_bits() {
+    fn all_kinds_of_pairs_give_the_same_bits() {
         let mut random = voxflow_contract::Random::new(2, &["pairs"]);
         let odd = [0.0, -0.0, 1.0, 1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-40];
         let mut real = || match random.below(3) {
@@ -507,9 +532,18 @@ mod tests {
         };
         let reals: Vec<[f32; PAIR]> = (0..500).map(|_| [0; PAIR].map(|_: i32| real())).collect();
         let wholes: Vec<i32> = (0..500).map(|_| random.range(-1e9, 1e9) as i32).collect();
-        let (mut wide, mut plain) = (Vec::new(), Vec::new());
-        run_widest_pairs(Operations { reals: &reals, wholes: &wholes, bits: &mut wide });
-        Operations { reals: &reals, wholes: &wholes, bits: &mut plain }.run::<Plain>();
-        assert_eq!(wide, plain);
+        let bits_by = |run: &dyn Fn(Operations<'_>)| {
+            let mut bits = Vec::new();
+            run(Operations { reals: &reals, wholes: &wholes, bits: &mut bits });
+            bits
+        };
+        let plain = bits_by(&|operations| operations.run::<Plain>());
+        assert_eq!(plain.len(), 499 * 5 * (2 * PAIR + 3 * PAIR));
+        assert_eq!(bits_by(&|operations| run_widest_pairs(operations)), plain);
+        #[cfg(target_arch = "x86_64")]
+        for vectors in Vectors::all_of_this_machine() {
+            let bits = bits_by(&|operations| vectors.run_pairs(operations));
+            assert_eq!(bits, plain, "{vectors:?}");
+        }
     }
 }
