@@ -20,7 +20,8 @@ pub enum DeviceChoice {
     Wgpu,
     /// A GPU by Vulkan and SPIR-V; needs a build with feature `vulkan`.
     Vulkan,
-    /// An NVIDIA GPU by CUDA; needs a build with feature `cuda`, a driver and NVRTC.
+    /// An NVIDIA GPU by CUDA; needs a build with feature `cuda`, a driver, NVRTC and
+    /// CUDA's headers below `CUDA_PATH`.
     Cuda,
 }
 
