@@ -187,7 +187,7 @@ impl Lens {
         let divisor = if self.projection == Projection::Perspective { nearest } else { 1.0 };
         // Some ten roundings, each by half of what the last of 24 bits is worth.
         let steps = (u.max(v) + GUARD as f32 * z) / divisor * f32::EPSILON * 8.0;
-        (steps < GUARD as f32 / 2.0).then_some(steps as i32 + 2)
+        (steps < GUARD as f32 / 2.0).then(|| steps as i32 + 2)
     }
 }
 
