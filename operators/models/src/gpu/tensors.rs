@@ -13,7 +13,12 @@ pub(super) const UNITS: u32 = 256;
 pub(super) const MOST_CUBES: u32 = 1 << 15;
 
 /// A tensor on the same device, with whatever its memory held.
+///
+/// # Panics
+/// When it has more numbers than kernels count: 2^32, which are 16 GiB.
 pub(super) fn empty(like: &CubeTensor, shape: Vec<usize>) -> CubeTensor {
+    let count = shape.iter().product::<usize>();
+    assert!(count <= u32::MAX as usize, "a tensor of {shape:?} has too many numbers for a GPU");
     let (client, device) = (like.client.clone(), like.device.clone());
     empty_device_contiguous_dtype(client, device, shape.into(), like.dtype)
 }
