@@ -43,7 +43,7 @@ peers-step PYTHON *OPTIONS:
 # The same on an NVIDIA card: CUDA and Vulkan beside eager and compiled PyTorch
 bench-gpu PYTHON *OPTIONS:
     cargo build --release -p voxflow-training --features cuda,vulkan --example time_step
-    {{PYTHON}} benches/peers/torch_step.py target/release/examples/time_step --device cuda,vulkan --cube 32,64 --batch 32,128 --compile {{OPTIONS}}
+    {{PYTHON}} benches/peers/torch_step.py target/release/examples/time_step --device cuda,vulkan --cube 32,64 --batch 32,128 --compile --apart {{OPTIONS}}
 
 # From nothing to a trained and evaluated network
 quickstart *OPTIONS:

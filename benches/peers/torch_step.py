@@ -4,7 +4,8 @@
                                                cargo build --release --workspace --example time_step
     torch_step.py TIME_STEP --views 1,2,4,8,12 ours alone: views all at once and one after the other
     torch_step.py TIME_STEP --device cuda,wgpu --cube 32,64 --batch 32,128 --compile
-                                               on a graphics card, beside eager and compiled PyTorch
+                                               on a graphics card, beside eager PyTorch with TF32 (its default) and in
+                                               single precision (as ours), and compiled
 
 Both make the same step: encoder and generator forwards, the discriminator's loss, its gradients and Adam, its verdict
 again, one pass backwards for encoder and generator, and their Adams. Figures are medians; on the CPU of the time of
