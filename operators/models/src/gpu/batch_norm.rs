@@ -306,7 +306,13 @@ fn normalise_kernel(
     let channel = at / len % channels;
     let distance = (input[at] - mean[channel]) / (variance[channel] + epsilon).sqrt();
     let number = distance * gamma[channel] + beta[channel];
-    output[at] = select(number > 0.0f32, number, number * slope);
+    output[at] = number * factor(number, slope);
+}
+
+/// What the activation multiplies a number with, and on the way back its gradient.
+#[cube]
+fn factor(number: f32, slope: f32) -> f32 {
+    select(number > 0.0f32, 1.0f32, slope)
 }
 
 /// Gradients before the activation, and these times the normalised numbers.
@@ -333,8 +339,7 @@ fn sum_back_kernel(
     while at < batch * len {
         let place = (at / len * channels + channel) * len + at % len;
         let distance = (input[place] - mean) / deviation;
-        let factor = select(distance * gamma + beta > 0.0f32, 1.0f32, slope);
-        let before = gradient[place] * factor;
+        let before = gradient[place] * factor(distance * gamma + beta, slope);
         sum += before;
         products += before * distance;
         at += (CUBE_COUNT_X * CUBE_DIM_X) as usize;
@@ -367,8 +372,7 @@ fn normalise_back_kernel(
     let channel = at / len % channels;
     let deviation = (variance[channel] + epsilon).sqrt();
     let distance = (input[at] - mean[channel]) / deviation;
-    let factor = select(distance * gamma[channel] + beta[channel] > 0.0f32, 1.0f32, slope);
-    let before = gradient[at] * factor;
+    let before = gradient[at] * factor(distance * gamma[channel] + beta[channel], slope);
     let common = sum[channel] / numbers + distance * products[channel] / numbers;
     of_input[at] = gamma[channel] / deviation * (before - common);
 }

@@ -13,11 +13,8 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::tensors::{empty, reshaped};
 
-/// Units along a side of a cube, and numbers of a row that one of them makes.
+/// Units along a side of a cube.
 const SIDE: usize = 16;
-const ACROSS: usize = 8;
-/// Columns of a tile.
-const COLUMNS: usize = SIDE * ACROSS;
 /// Products of a sum that are made between two waits.
 const DEPTH: usize = 16;
 /// Cubes that a large device works on at once.
@@ -28,26 +25,31 @@ const MOST_PARTS: usize = 8;
 /// Numbers between two lines of a tile in shared memory: what units read together lies in different banks, and
 /// four numbers can be read at once.
 const GAP: usize = 4;
-const RIGHT_LINE: usize = COLUMNS + GAP;
 
 /// What the kernel is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Tile {
-    /// Numbers of a column that a unit makes.
-    down: usize,
-    /// Whether numbers of a row lie side by side in memory, and not those of a column.
-    left_by_rows: bool,
-    right_by_rows: bool,
+    left: Side,
+    right: Side,
 }
 
-impl Tile {
-    fn rows(&self) -> usize {
-        SIDE * self.down
+/// Lines of one matrix in a tile: rows of the left, columns of the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Side {
+    /// Lines in which a unit has sums.
+    own: usize,
+    /// Whether numbers of a line lie side by side in memory, and not those of one depth.
+    along: bool,
+}
+
+impl Side {
+    fn lines(&self) -> usize {
+        SIDE * self.own
     }
 
-    /// Numbers from one column of the left matrix to the next in shared memory.
-    fn left_line(&self) -> usize {
-        self.rows() + GAP
+    /// Numbers from one depth to the next in shared memory.
+    fn pitch(&self) -> usize {
+        self.lines() + GAP
     }
 }
 
@@ -65,11 +67,10 @@ pub(crate) fn product(left: CubeTensor, right: CubeTensor) -> CubeTensor {
     };
     let (of_left, of_right) = (strides(&left), strides(&right));
     let tile = Tile {
-        down: if m <= 64 { 4 } else { 8 },
-        left_by_rows: of_left[2] == 1,
-        right_by_rows: of_right[2] == 1,
+        left: Side { own: if m <= 64 { 4 } else { 8 }, along: of_left[2] == 1 },
+        right: Side { own: 8, along: of_right[2] != 1 },
     };
-    let (across, down) = (n.div_ceil(COLUMNS), m.div_ceil(tile.rows()));
+    let (across, down) = (n.div_ceil(tile.right.lines()), m.div_ceil(tile.left.lines()));
     let parts = parts(across * down * batch, k);
     let part = k.div_ceil(parts).next_multiple_of(DEPTH);
     let result = empty(&left, vec![batch, parts, m, n]);
@@ -131,151 +132,62 @@ fn product_kernel(
     right_column: usize,
     #[comptime] tile: Tile,
 ) {
-    let mut lefts = Shared::new_aligned_slice(comptime![DEPTH * tile.left_line()], 16usize);
-    let mut rights = Shared::new_aligned_slice(comptime![DEPTH * RIGHT_LINE], 16usize);
+    let (of_left, of_right) = (comptime![tile.left], comptime![tile.right]);
+    let mut lefts = Shared::new_aligned_slice(comptime![DEPTH * tile.left.pitch()], 16usize);
+    let mut rights = Shared::new_aligned_slice(comptime![DEPTH * tile.right.pitch()], 16usize);
     let unit = UNIT_POS_X as usize;
-    let (unit_row, unit_column) = (unit / comptime![SIDE], unit % comptime![SIDE]);
-    let first_row = CUBE_POS_Y as usize * comptime![tile.rows()];
-    let first_column = CUBE_POS_X as usize * comptime![COLUMNS];
     let slice = CUBE_POS_Z as usize;
     let begin = slice % parts * part;
     let end = min(begin + part, k);
-    let left_start = slice / parts * left_batch;
-    let right_start = slice / parts * right_batch;
-
-    let mut sums = Array::<f32>::new(comptime![tile.down * ACROSS]);
-    #[unroll]
-    for i in 0..comptime![tile.down * ACROSS] {
-        sums[i] = 0.0f32;
-    }
-    let mut next_left = Array::<f32>::new(comptime![tile.down]);
-    let mut next_right = Array::<f32>::new(comptime![ACROSS]);
-    let rows =
-        Lines { first: first_row, end: m, start: left_start, step: left_row, down: left_column };
+    let rows = Lines {
+        first: CUBE_POS_Y as usize * comptime![tile.left.lines()],
+        end: m,
+        start: slice / parts * left_batch,
+        step: left_row,
+        down: left_column,
+    };
     let columns = Lines {
-        first: first_column,
+        first: CUBE_POS_X as usize * comptime![tile.right.lines()],
         end: n,
-        start: right_start,
+        start: slice / parts * right_batch,
         step: right_column,
         down: right_row,
     };
-    fetch_left(left, &mut next_left, &rows, begin, end, tile);
-    fetch_right(right, &mut next_right, &columns, begin, end, tile);
+    let mut sums = Array::<f32>::new(comptime![tile.left.own * tile.right.own]);
+    #[unroll]
+    for i in 0..comptime![tile.left.own * tile.right.own] {
+        sums[i] = 0.0f32;
+    }
+    let mut next_left = Array::<f32>::new(comptime![tile.left.own]);
+    let mut next_right = Array::<f32>::new(comptime![tile.right.own]);
+    fetch(left, &mut next_left, &rows, begin, end, of_left);
+    fetch(right, &mut next_right, &columns, begin, end, of_right);
     let mut at = begin;
     while at < end {
-        put(&mut lefts, &mut rights, &next_left, &next_right, tile);
+        put(&mut lefts, &next_left, of_left);
+        put(&mut rights, &next_right, of_right);
         sync_cube();
         // What comes next is on its way from memory while the sums of what is here are made.
         at += comptime![DEPTH];
-        fetch_left(left, &mut next_left, &rows, at, end, tile);
-        fetch_right(right, &mut next_right, &columns, at, end, tile);
+        fetch(left, &mut next_left, &rows, at, end, of_left);
+        fetch(right, &mut next_right, &columns, at, end, of_right);
         add_products(&mut sums, &lefts, &rights, tile);
         sync_cube();
     }
     #[unroll]
-    for i in 0..comptime![tile.down] {
-        let row = first_row + unit_row * comptime![tile.down] + i;
+    for i in 0..comptime![tile.left.own] {
+        let row = rows.first + unit / comptime![SIDE] * comptime![tile.left.own] + i;
         #[unroll]
-        for j in 0..comptime![ACROSS] {
-            let column = first_column + own_column(unit_column, j);
+        for j in 0..comptime![tile.right.own] {
+            let column = columns.first + own_column(unit % comptime![SIDE], j);
             if row < m && column < n {
-                result[(slice * m + row) * n + column] = sums[comptime![i * ACROSS + j]];
+                result[(slice * m + row) * n + column] = sums[comptime![i * tile.right.own + j]];
             }
         }
     }
 }
 
-/// Puts what a unit has fetched where all of its cube read it.
-#[cube]
-fn put(
-    lefts: &mut [f32],
-    rights: &mut [f32],
-    of_left: &Array<f32>,
-    of_right: &Array<f32>,
-    #[comptime] tile: Tile,
-) {
-    let unit = UNIT_POS_X as usize;
-    #[unroll]
-    for i in 0..comptime![tile.down] {
-        let (row, depth) = left_place(unit + comptime![i * SIDE * SIDE], tile);
-        lefts[depth * comptime![tile.left_line()] + row] = of_left[i];
-    }
-    #[unroll]
-    for i in 0..comptime![ACROSS] {
-        let (depth, column) = right_place(unit + comptime![i * SIDE * SIDE], tile);
-        rights[depth * comptime![RIGHT_LINE] + column] = of_right[i];
-    }
-}
-
-/// Adds the products of what is in shared memory to a unit's sums.
-#[cube]
-fn add_products(sums: &mut Array<f32>, lefts: &[f32], rights: &[f32], #[comptime] tile: Tile) {
-    let unit = UNIT_POS_X as usize;
-    let (unit_row, unit_column) = (unit / comptime![SIDE], unit % comptime![SIDE]);
-    #[unroll]
-    for depth in 0..comptime![DEPTH] {
-        let mut of_left = Array::<f32>::new(comptime![tile.down]);
-        #[unroll]
-        for i in 0..comptime![tile.down] {
-            let line = depth * comptime![tile.left_line()];
-            of_left[i] = lefts[line + unit_row * comptime![tile.down] + i];
-        }
-        #[unroll]
-        for j in 0..comptime![ACROSS] {
-            let of_right = rights[depth * comptime![RIGHT_LINE] + own_column(unit_column, j)];
-            #[unroll]
-            for i in 0..comptime![tile.down] {
-                sums[comptime![i * ACROSS + j]] += of_left[i] * of_right;
-            }
-        }
-    }
-}
-
-/// Fetches a unit's share of the left matrix's columns from `at` on, zeros where there are none.
-#[cube]
-fn fetch_left(
-    left: &[f32],
-    numbers: &mut Array<f32>,
-    lines: &Lines,
-    at: usize,
-    end: usize,
-    #[comptime] tile: Tile,
-) {
-    #[unroll]
-    for i in 0..comptime![tile.down] {
-        let (row, depth) = left_place(UNIT_POS_X as usize + comptime![i * SIDE * SIDE], tile);
-        let mut number = 0.0f32;
-        if lines.first + row < lines.end && at + depth < end {
-            number =
-                left[lines.start + (lines.first + row) * lines.step + (at + depth) * lines.down];
-        }
-        numbers[i] = number;
-    }
-}
-
-/// Fetches a unit's share of the right matrix's rows from `at` on, zeros where there are none.
-#[cube]
-fn fetch_right(
-    right: &[f32],
-    numbers: &mut Array<f32>,
-    lines: &Lines,
-    at: usize,
-    end: usize,
-    #[comptime] tile: Tile,
-) {
-    #[unroll]
-    for i in 0..comptime![ACROSS] {
-        let (depth, column) = right_place(UNIT_POS_X as usize + comptime![i * SIDE * SIDE], tile);
-        let mut number = 0.0f32;
-        if lines.first + column < lines.end && at + depth < end {
-            number = right
-                [lines.start + (lines.first + column) * lines.step + (at + depth) * lines.down];
-        }
-        numbers[i] = number;
-    }
-}
-
-/// Rows of the left or columns of the right matrix.
+/// Lines of a matrix that a cube works on.
 #[derive(CubeType)]
 struct Lines {
     /// The tile's first, and the end of all.
@@ -288,23 +200,71 @@ struct Lines {
     down: usize,
 }
 
-/// Row and depth of the number of the left matrix that a unit fetches, side by side with its neighbours' in memory.
+/// Fetches a unit's share of a matrix's lines from depth `at` on, zeros where there are none.
 #[cube]
-fn left_place(place: usize, #[comptime] tile: Tile) -> (usize, usize) {
-    if comptime![tile.left_by_rows] {
-        (place / comptime![DEPTH], place % comptime![DEPTH])
-    } else {
-        (place % comptime![tile.rows()], place / comptime![tile.rows()])
+fn fetch(
+    matrix: &[f32],
+    numbers: &mut Array<f32>,
+    lines: &Lines,
+    at: usize,
+    end: usize,
+    #[comptime] side: Side,
+) {
+    #[unroll]
+    for i in 0..comptime![side.own] {
+        let (line, depth) = share(i, side);
+        let mut number = 0.0f32;
+        if lines.first + line < lines.end && at + depth < end {
+            number =
+                matrix[lines.start + (lines.first + line) * lines.step + (at + depth) * lines.down];
+        }
+        numbers[i] = number;
     }
 }
 
-/// Depth and column of the number of the right matrix that a unit fetches.
+/// Puts what a unit has fetched where all of its cube read it.
 #[cube]
-fn right_place(place: usize, #[comptime] tile: Tile) -> (usize, usize) {
-    if comptime![tile.right_by_rows] {
-        (place / comptime![COLUMNS], place % comptime![COLUMNS])
+fn put(shared: &mut [f32], numbers: &Array<f32>, #[comptime] side: Side) {
+    #[unroll]
+    for i in 0..comptime![side.own] {
+        let (line, depth) = share(i, side);
+        shared[depth * comptime![side.pitch()] + line] = numbers[i];
+    }
+}
+
+/// Line and depth of a number that a unit fetches, side by side with its neighbours' in memory.
+#[cube]
+fn share(#[comptime] number: usize, #[comptime] side: Side) -> (usize, usize) {
+    let place = UNIT_POS_X as usize + comptime![number * SIDE * SIDE];
+    if comptime![side.along] {
+        (place / comptime![DEPTH], place % comptime![DEPTH])
     } else {
-        (place % comptime![DEPTH], place / comptime![DEPTH])
+        (place % comptime![side.lines()], place / comptime![side.lines()])
+    }
+}
+
+/// Adds the products of what is in shared memory to a unit's sums.
+#[cube]
+fn add_products(sums: &mut Array<f32>, lefts: &[f32], rights: &[f32], #[comptime] tile: Tile) {
+    let unit = UNIT_POS_X as usize;
+    let (unit_row, unit_column) = (unit / comptime![SIDE], unit % comptime![SIDE]);
+    #[unroll]
+    for depth in 0..comptime![DEPTH] {
+        let mut of_left = Array::<f32>::new(comptime![tile.left.own]);
+        #[unroll]
+        for i in 0..comptime![tile.left.own] {
+            let line = depth * comptime![tile.left.pitch()];
+            of_left[i] = lefts[line + unit_row * comptime![tile.left.own] + i];
+        }
+        #[unroll]
+        for j in 0..comptime![tile.right.own] {
+            let of_right =
+                rights[depth * comptime![tile.right.pitch()] + own_column(unit_column, j)];
+            #[unroll]
+            for i in 0..comptime![tile.left.own] {
+                sums[comptime![i * tile.right.own + j]] += of_left[i] * of_right;
+            }
+        }
     }
 }
 
